@@ -1,0 +1,59 @@
+# lakehouse: builds and installs the extension with PGXS.  Everything else
+# (make deps, demo, check, unit, installcheck, tapcheck, interop, bench, fuzz,
+# lint, coverage) stands in test/lib/house.mk and needs no Postgres to be read.
+#
+#	make && sudo make install		build, and install into $(PG_CONFIG)'s server
+#	make demo						set up all it needs, then show the thing
+#	make check						set up all it needs, then run every test
+
+EXTENSION  = lakehouse
+MODULE_big = lakehouse
+PG_CONFIG ?= pg_config
+top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
+
+HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
+	interop interop-jvm bench fuzz tools coverage
+
+ifneq ($(filter $(HOUSE),$(MAKECMDGOALS)),)
+include $(top)test/lib/house.mk
+else
+
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(top)$(EXTENSION).control)
+LAYERS     := $(shell sed -n 's/^\([a-z]*\):.*/\1/p' $(top)src/LAYERS)
+SRCS       := $(sort $(wildcard $(top)src/*.c $(LAYERS:%=$(top)src/%/*.c)))
+HDRS       := $(wildcard $(top)src/*.h $(LAYERS:%=$(top)src/%/*.h))
+OBJS       := $(patsubst $(top)%.c,%.o,$(SRCS))
+$(shell mkdir -p sql $(sort $(dir $(OBJS))))
+
+DATA       = $(wildcard $(top)sql/$(EXTENSION)--*--*.sql)
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -I$(top)src -DLH_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS   = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -fvisibility=hidden
+SHLIB_LINK  = -lzstd -lsnappy -llz4 -lz -ljansson
+EXTRA_CLEAN = $(OBJS:.o=.d) build/stage build/unit build/pure build/tools build/fuzz build/coverage
+
+# PGXS's own installcheck would need a running cluster; ours makes one.
+NO_INSTALLCHECK = 1
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error no PGXS found through PG_CONFIG=$(PG_CONFIG): run "make deps", or set PG_CONFIG)
+endif
+include $(PGXS)
+
+# Servers up to 15 leave PGDLLEXPORT empty, and we hide what is not exported.
+ifneq ($(filter 13 14 15,$(MAJORVERSION)),)
+override CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
+endif
+
+# Debian's PGXS tracks no headers: objects do it here (clang writes the .bc and
+# must not overwrite the .d), and every .bc depends on every header.
+$(OBJS): override CFLAGS += -MMD -MP
+-include $(OBJS:.o=.d)
+$(OBJS:.o=.bc): $(HDRS)
+
+$(DATA_built): $(sort $(wildcard $(top)sql/install/*.sql)) $(top)$(EXTENSION).control
+	cat /dev/null $(filter %.sql,$^) > $@
+
+endif

@@ -1,0 +1,105 @@
+# The house: tests, lint, demo and benchmarks.  Included by the Makefile when
+# one of these targets is asked for; builds the extension by calling it back.
+# Everything made here goes to build/, nothing outside the checkout changes
+# except that `deps` may apt-get install what is missing.
+
+SHELL := /bin/bash
+CC    ?= cc
+FUZZ_CC ?= clang
+T     ?= 60
+export PG_CONFIG CC FUZZ_CC T
+
+PURE      := $(shell sed -n '/^. Postgres C/q; s/^\([a-z]*\):.*/\1/p' src/LAYERS)
+PURE_SRCS := $(sort $(wildcard $(PURE:%=src/%/*.c)))
+PURE_LIBS := -lzstd -lsnappy -llz4 -lz -ljansson -lm
+PURE_CFLAGS := -std=gnu11 -Wall -Wextra -Isrc -g -DLH_VERSION='"test"'
+SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+UNIT_SRCS := $(sort $(wildcard test/unit/*.c))
+FUZZERS   := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+TOOLS     := $(patsubst test/tools/%.c,build/tools/%,$(sort $(wildcard test/tools/*.c)))
+
+.PHONY: $(HOUSE) all install uninstall clean distclean
+.DEFAULT_GOAL := check
+
+# Plain build goals named beside ours, as in "make all check".
+all install uninstall clean distclean:
+	+$(MAKE) $@
+
+deps:
+	test/lib/deps.sh
+
+# The extension as it would be installed, below build/stage.
+stage:
+	test/lib/stage.sh
+
+lint:
+	test/lint/lint
+
+lint-selftest:
+	test/lint/selftest
+
+demo: deps
+	test/demo/demo.sh
+
+check: deps
+	test/lib/check.sh
+
+installcheck: stage
+	test/lib/regress.sh
+
+tapcheck: stage
+	test/lib/tap.sh
+
+interop: stage tools
+	test/interop/run
+
+interop-jvm: stage tools
+	test/interop/run --jvm
+
+bench: stage
+	test/bench/run
+
+# ---- pure C, without Postgres ----
+
+build/pure/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PURE_CFLAGS) -O2 -MMD -MP -c $< -o $@
+
+build/unit/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
+
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+
+build/coverage/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PURE_CFLAGS) -O0 --coverage -MMD -MP -c $< -o $@
+
+build/unit/unit: $(UNIT_SRCS:%.c=build/unit/%.o) $(PURE_SRCS:%.c=build/unit/%.o)
+	$(CC) $(SANITIZE) $^ $(PURE_LIBS) -o $@
+
+build/coverage/unit: $(UNIT_SRCS:%.c=build/coverage/%.o) $(PURE_SRCS:%.c=build/coverage/%.o)
+	$(CC) --coverage $^ $(PURE_LIBS) -o $@
+
+build/tools/%: build/pure/test/tools/%.o $(PURE_SRCS:%.c=build/pure/%.o)
+	@mkdir -p $(@D)
+	$(CC) $^ $(PURE_LIBS) -o $@
+
+build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(PURE_SRCS:%.c=build/fuzz/%.o)
+	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer $^ $(PURE_LIBS) -o $@
+
+.SECONDARY:
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+tools: $(TOOLS)
+
+unit: build/unit/unit
+	test/lib/unit.sh $<
+
+fuzz: $(FUZZERS:%=build/fuzz/%)
+	test/lib/fuzz.sh $(FUZZERS)
+
+coverage: build/coverage/unit
+	test/lib/coverage.sh $<
