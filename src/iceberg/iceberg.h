@@ -96,7 +96,7 @@ extern int	lh_ice_schema_max_id(const LhIceSchema *schema);	/* nested ids too; 0
 extern const LhIceField *lh_ice_schema_find(const LhIceSchema *schema, int id); /* nested too; NULL */
 
 /* Ids unique and positive, names unique per struct and not empty, parameters in range, depth bounded. */
-extern LhStatus lh_ice_schema_check(const LhIceSchema *schema, LhError *err);
+extern LhStatus lh_ice_schema_check(const LhIceSchema *schema, const LhAlloc *alloc, LhError *err);
 
 extern LhStatus lh_ice_schema_to_json(const LhIceSchema *schema, LhBuf *out, LhError *err);
 extern LhStatus lh_ice_schema_from_json(const char *json, size_t len, LhArena *arena,
