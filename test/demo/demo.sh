@@ -67,10 +67,10 @@ show "SELECT count(*) FILTER (WHERE old.name IS NULL) AS new,
 FROM packages AS now
 FULL JOIN (SELECT * FROM packages TABLESAMPLE lakehouse.as_of_snapshot($first)) AS old
   USING (name, architecture)"
-show "SELECT name, old.version AS in_$one, now.version AS in_$two
+show "SELECT name, old.version AS \"in $one\", now.version AS \"in $two\"
 FROM packages AS now
 JOIN (SELECT * FROM packages TABLESAMPLE lakehouse.as_of_snapshot($first)) AS old USING (name, architecture)
-WHERE name IN ('postgresql', 'gcc', 'python3', 'bash', 'dpkg') ORDER BY name" | sed 's/in_installed-base/in_base/'
+WHERE name IN ('postgresql', 'gcc', 'python3', 'bash', 'dpkg') ORDER BY name"
 
 chapter "What lies on disk"
 location=$(lh_sql -c "SELECT lakehouse.metadata_location('packages')")
