@@ -72,7 +72,6 @@ lh_object_error(const LhStore *store, const char *name, const char *verb)
 	int			err = errno;
 	const char *hint = hint_for_errno(err);
 
-	errno = err;				/* what %m shows */
 	ereport(ERROR,
 			(errcode(lh_errcode_for_errno(err)),
 			 errmsg("could not %s object \"%s\": %m", verb, name),
