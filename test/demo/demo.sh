@@ -25,7 +25,7 @@ load() {
 }
 
 say "${bold}lakehouse: a Postgres table whose data are Parquet files under Apache Iceberg metadata${plain}"
-"$LH_ROOT/test/lib/stage.sh"
+"$LH_ROOT/test/lib/stage.sh" >/dev/null || die "the extension does not build: make stage"
 cd "$LH_ROOT"
 lh_cluster_new
 data=$LH_WORK/debian

@@ -42,9 +42,10 @@ copy_server() {
 	# Bitcode is only for inlining, pgxs only for building.
 	(cd "$lib" && find . \( -name bitcode -o -name pgxs \) -prune -o \( -type f -o -type l \) -print |
 		tar -chf - --no-recursion -T -) | tar -xf - -C "$LH_WORK/pg/${lib#"$from"/}"
-	if [ -d "$LH_BUILD/stage$from" ]; then
-		cp -a "$LH_BUILD/stage$from/." "$LH_WORK/pg/"
-	fi
+	exec 8>"$LH_BUILD/stage.lock"			# not while somebody is staging anew
+	flock -s 8
+	cp -a "$LH_BUILD/stage$from/." "$LH_WORK/pg/"
+	exec 8>&-
 	LH_BIN=$LH_WORK/pg/${bin#"$from"/}
 	LH_PGXS_TEST=$(dirname "$("$PG_CONFIG" --pgxs)")/../../src/test
 	export PATH=$LH_BIN:$PATH

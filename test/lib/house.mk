@@ -53,9 +53,6 @@ tapcheck: stage
 interop: stage tools
 	test/interop/run
 
-interop-jvm: stage tools
-	test/interop/run --jvm
-
 bench: stage
 	test/bench/run
 
