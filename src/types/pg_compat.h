@@ -1,0 +1,56 @@
+/*
+ * pg_compat.h
+ *	  What differs between the supported PostgreSQL versions, 15 to 18.  No
+ *	  other file looks at PG_VERSION_NUM.
+ */
+#ifndef LH_PG_COMPAT_H
+#define LH_PG_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_attribute.h"
+#include "utils/pg_locale.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "lakehouse needs PostgreSQL 15, 16, 17 or 18"
+#endif
+
+/* Has the column stored values?  Dropped ones have not, nor have virtual ones. */
+static inline bool
+lh_att_is_stored(Form_pg_attribute att)
+{
+#if PG_VERSION_NUM >= 180000
+	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+		return false;
+#endif
+	return !att->attisdropped;
+}
+
+/* Does the collation compare bytes? */
+static inline bool
+lh_collation_is_c(Oid collation)
+{
+	if (!OidIsValid(collation))
+		return false;
+#if PG_VERSION_NUM >= 180000
+	return pg_newlocale_from_collation(collation)->collate_is_c;
+#else
+	return lc_collate_is_c(collation);
+#endif
+}
+
+/* What tuple_update reports about indexes. */
+#if PG_VERSION_NUM >= 160000
+#define LhUpdateIndexes TU_UpdateIndexes
+#else
+#define LhUpdateIndexes bool
+#endif
+
+/* Relation files were renamed in 16. */
+#if PG_VERSION_NUM >= 160000
+#define RelFileNode RelFileLocator
+#define RelFileNodeEquals RelFileLocatorEquals
+#define rd_node rd_locator
+#endif
+
+#endif							/* LH_PG_COMPAT_H */
