@@ -16,10 +16,13 @@
 
 /* Objects are compressed together once they are this many bytes. */
 #define BLOCK_BYTES			65536
-/* A foreign block may not become larger than this; Java's are 64 kB. */
+/*
+ * What foreign blocks may become: one block, and all together in relation to
+ * the file.  Java's blocks are 64 kB, a manifest shrinks 5 to 20 times.
+ */
 #define MAX_BLOCK_BYTES		((size_t) 256 << 20)
-/* Nor by more than this factor (deflate's own limit is 1032). */
-#define MAX_RATIO			1040
+#define MAX_RATIO			100
+#define RATIO_SLACK			((size_t) 1 << 20)
 #define MAX_META			1000
 #define DEFLATE_LEVEL		6
 
@@ -206,11 +209,23 @@ bad_block(const char *codec, LhError *err)
 	return lh_fail(err, LH_ERR_CORRUPT, -1, "Avro block does not decompress (%s)", codec);
 }
 
-/* How large a block of `len` compressed bytes may become. */
+/* How large the block just being read may become. */
 static size_t
-block_limit(size_t len)
+block_limit(const IceAvroFile *file)
 {
-	return len < MAX_BLOCK_BYTES / MAX_RATIO ? len * MAX_RATIO + 64 : MAX_BLOCK_BYTES;
+	size_t		len = (size_t) (file->in.end - file->in.start);
+	size_t		all;
+
+	if (!lh_mul_size(len, MAX_RATIO, &all) || all > SIZE_MAX - RATIO_SLACK)
+		all = SIZE_MAX - RATIO_SLACK;
+	all += RATIO_SLACK - file->expanded;
+	return all < MAX_BLOCK_BYTES ? all : MAX_BLOCK_BYTES;
+}
+
+static LhStatus
+too_large(LhError *err)
+{
+	return lh_fail(err, LH_ERR_LIMIT, -1, "Avro block is too large when decompressed");
 }
 
 static void *
@@ -237,7 +252,7 @@ zlib_init(z_stream *z, const LhAlloc *alloc)
 }
 
 static LhStatus
-inflate_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
+inflate_block(const uint8_t *src, size_t len, size_t limit, LhBuf *dst, LhError *err)
 {
 	z_stream	z;
 	int			rc = Z_OK;
@@ -247,7 +262,7 @@ inflate_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 		return ice_nomem(err);
 	z.next_in = (Bytef *) src;
 	z.avail_in = (uInt) len;
-	while (rc == Z_OK && dst->len <= block_limit(len) && lh_buf_reserve(dst, dst->len / 2 + 4096))
+	while (rc == Z_OK && dst->len <= limit && lh_buf_reserve(dst, dst->len / 2 + 4096))
 	{
 		size_t		room = dst->cap - dst->len;
 
@@ -258,11 +273,13 @@ inflate_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 	}
 	inflateEnd(&z);
 	ICE_TRY(ice_buf_status(dst, err));
+	if (dst->len > limit)
+		return too_large(err);
 	return rc == Z_STREAM_END && z.avail_in == 0 ? LH_OK : bad_block("deflate", err);
 }
 
 static LhStatus
-snappy_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
+snappy_block(const uint8_t *src, size_t len, size_t limit, LhBuf *dst, LhError *err)
 {
 	size_t		size;
 	uint32_t	crc;
@@ -270,8 +287,10 @@ snappy_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 	if (len < 4)
 		return bad_block("snappy", err);
 	len -= 4;
-	if (snappy_uncompressed_length((const char *) src, len, &size) != SNAPPY_OK || size > block_limit(len))
+	if (snappy_uncompressed_length((const char *) src, len, &size) != SNAPPY_OK)
 		return bad_block("snappy", err);
+	if (size > limit)
+		return too_large(err);
 	if (!lh_buf_reserve(dst, size))
 		return ice_nomem(err);
 	if (snappy_uncompress((const char *) src, len, (char *) dst->data, &size) != SNAPPY_OK)
@@ -285,7 +304,7 @@ snappy_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 }
 
 static LhStatus
-zstd_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
+zstd_block(const uint8_t *src, size_t len, size_t limit, LhBuf *dst, LhError *err)
 {
 	ZSTD_DStream *z = ZSTD_createDStream();
 	ZSTD_inBuffer in = {src, len, 0};
@@ -293,8 +312,7 @@ zstd_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 
 	if (z == NULL)
 		return ice_nomem(err);
-	/* zstd may shrink more than deflate, but not a manifest: same limit */
-	while ((in.pos < in.size || rc != 0) && dst->len <= block_limit(len) &&
+	while ((in.pos < in.size || rc != 0) && dst->len <= limit &&
 		   lh_buf_reserve(dst, dst->len / 2 + 4096))
 	{
 		ZSTD_outBuffer out = {dst->data, dst->cap, dst->len};
@@ -310,7 +328,38 @@ zstd_block(const uint8_t *src, size_t len, LhBuf *dst, LhError *err)
 	}
 	ZSTD_freeDStream(z);
 	ICE_TRY(ice_buf_status(dst, err));
+	if (dst->len > limit)
+		return too_large(err);
 	return rc == 0 && in.pos == in.size ? LH_OK : bad_block("zstandard", err);
+}
+
+static LhStatus
+unpack_block(IceAvroFile *file, const uint8_t *src, size_t len, LhReader *objects, LhError *err)
+{
+	LhBuf	   *dst = &file->block;
+	size_t		limit = block_limit(file);
+
+	if (len > MAX_BLOCK_BYTES)
+		return too_large(err);
+	dst->len = 0;
+	switch (file->codec)
+	{
+		case CODEC_NULL:
+			lh_reader_init(objects, src, len);
+			return LH_OK;
+		case CODEC_DEFLATE:
+			ICE_TRY(inflate_block(src, len, limit, dst, err));
+			break;
+		case CODEC_SNAPPY:
+			ICE_TRY(snappy_block(src, len, limit, dst, err));
+			break;
+		case CODEC_ZSTANDARD:
+			ICE_TRY(zstd_block(src, len, limit, dst, err));
+			break;
+	}
+	file->expanded += dst->len;
+	lh_reader_init(objects, dst->data, dst->len);
+	return LH_OK;
 }
 
 LhStatus
@@ -332,28 +381,7 @@ lh_ice_avro_block(IceAvroFile *file, LhReader *objects, int64_t *count, LhError 
 		if (memcmp(sync, file->sync, sizeof(file->sync)) != 0)
 			return lh_fail(err, LH_ERR_CORRUPT, lh_reader_offset(&file->in), "Avro block ends without its marker");
 	} while (*count == 0 && len == 0);
-	if (len > MAX_BLOCK_BYTES)
-		return lh_fail(err, LH_ERR_LIMIT, lh_reader_offset(&file->in), "Avro block is too large");
-
-	file->block.len = 0;
-	switch (file->codec)
-	{
-		case CODEC_NULL:
-			break;
-		case CODEC_DEFLATE:
-			ICE_TRY(inflate_block(src, len, &file->block, err));
-			break;
-		case CODEC_SNAPPY:
-			ICE_TRY(snappy_block(src, len, &file->block, err));
-			break;
-		case CODEC_ZSTANDARD:
-			ICE_TRY(zstd_block(src, len, &file->block, err));
-			break;
-	}
-	if (file->codec == CODEC_NULL)
-		lh_reader_init(objects, src, len);
-	else
-		lh_reader_init(objects, file->block.data, file->block.len);
+	ICE_TRY(unpack_block(file, src, len, objects, err));
 	if (*count <= 0 || (uint64_t) *count > lh_reader_left(objects) / file->type->min_bytes)
 		return lh_fail(err, LH_ERR_CORRUPT, lh_reader_offset(&file->in), "Avro block has a wrong object count");
 	return LH_OK;

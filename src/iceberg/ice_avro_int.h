@@ -66,6 +66,7 @@ typedef struct IceAvroFile
 	uint8_t		sync[16];
 	LhReader	in;				/* the file, at the next block */
 	LhBuf		block;			/* the current block, unless the codec is null */
+	size_t		expanded;		/* bytes of all blocks so far */
 } IceAvroFile;
 
 /* `data` is used until close. */

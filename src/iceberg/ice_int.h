@@ -108,6 +108,10 @@ extern void lh_ice_spec_to_out(IceJsonOut *o, const LhIceSpec *spec);
 extern LhStatus lh_ice_sort_order_from_tree(json_t *tree, LhArena *arena, LhIceSortOrder *order, LhError *err);
 extern void lh_ice_sort_order_to_out(IceJsonOut *o, const LhIceSortOrder *order);
 
+/* Fills s->summary with what changed since `parent` (NULL: none). */
+extern LhStatus lh_ice_summary(const LhIceChanges *changes, const LhIceSnapshot *parent,
+							   LhArena *arena, LhIceSnapshot *s, LhError *err);
+
 /* Every invariant that readers of metadata.json check. */
 extern LhStatus lh_ice_metadata_check(const LhIceMetadata *m, LhError *err);
 

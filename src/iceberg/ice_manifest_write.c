@@ -19,8 +19,6 @@ struct LhIceManifestWriter
 	size_t		start;			/* length of the buffer before us */
 	IceAvroOut	avro;
 	LhIceManifest row;
-	bool		any_live;
-	bool		inherits;		/* some live entry takes the new sequence number */
 };
 
 /* ---- the Avro schema ---- */

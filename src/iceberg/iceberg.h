@@ -342,20 +342,20 @@ extern LhStatus lh_ice_manifest_read(const uint8_t *data, size_t len, const LhIc
 /* ---- column bounds and metrics ---- */
 
 /*
- * Parquet statistics bytes (PLAIN, no length prefix) to an Iceberg bound of
- * `type`; out->data is NULL when no bound can be given.  `exact` says that
- * the bytes are a value of the column and not already a truncated bound.
- * Strings and binaries longer than `truncate` code points (bytes) are cut,
- * an upper bound being raised; truncate 0 keeps them whole.
+ * Parquet statistics bytes (PLAIN, no length prefix; exact or already a
+ * bound) to an Iceberg bound of `type`; out->data is NULL when none can be
+ * given.  Strings and binaries longer than `truncate` code points (bytes)
+ * are cut, an upper bound being raised; truncate 0 keeps them whole.
  */
 #define LH_ICE_TRUNCATE		16
 extern LhStatus lh_ice_bound_from_parquet(const LhIceType *type, const LhPqNode *leaf, LhPqBytes value,
-										  bool exact, bool is_upper, int truncate,
+										  bool is_upper, int truncate,
 										  LhArena *arena, LhPqBytes *out, LhError *err);
 
 /*
- * Compares two single values of `type` in Iceberg's order: <0, 0, >0.  The
- * lengths must fit the type (LH_ERR_CORRUPT), promoted ones being accepted.
+ * Compares two single values of `type` in Iceberg's order: -1, 0, 1.
+ * LH_ERR_CORRUPT when one is no value of the type (lengths from before a
+ * promotion being accepted) or NaN: a reader then has no bound.
  */
 extern LhStatus lh_ice_bound_compare(const LhIceType *type, LhPqBytes a, LhPqBytes b, int *result, LhError *err);
 
@@ -525,7 +525,10 @@ typedef struct LhIceNewSnapshot
 	LhIceChanges changes;
 } LhIceNewSnapshot;
 
-/* Parent is the branch's head; the branch moves to the new snapshot (and is made if missing). */
+/*
+ * Parent is the branch's head; the branch moves to the new snapshot.  Only
+ * main may be missing before: other branches start with set_ref.
+ */
 extern LhStatus lh_ice_metadata_add_snapshot(LhIceMetadata *m, const LhIceNewSnapshot *s, LhError *err);
 
 /* Creates or moves a ref; moving main is a rollback (or a roll forward) and is logged. */
