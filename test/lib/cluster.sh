@@ -51,24 +51,29 @@ copy_server() {
 	export PATH=$LH_BIN:$PATH
 }
 
-# lh_cluster_new [CONFIGURATION-LINE...]: work folder, private server, initdb.
-lh_cluster_new() {
+# lh_work_new: the work folder with the private server, no cluster yet.
+lh_work_new() {
 	local tmp=${TMPDIR:-/tmp}
 	[ ${#tmp} -le 50 ] || tmp=/tmp			# a socket's path has 107 bytes
 	if [ "$(id -u)" -eq 0 ] && ! id postgres >/dev/null 2>&1; then
 		die "running as root needs a user named postgres to run the server"
 	fi
 	LH_WORK=$(mktemp -d "$tmp/lakehouse.XXXXXX")
+	LH_PGDATA=$LH_WORK/data
 	trap lh_cluster_drop EXIT
 	trap 'exit 130' INT TERM HUP
 	chmod 755 "$LH_WORK"
 	copy_server
-	mkdir -p "$LH_WORK/socket"
-	LH_PGDATA=$LH_WORK/data
-	unset PGDATABASE PGUSER PGSERVICE PGPASSWORD PGOPTIONS PGSSLMODE PGHOSTADDR
-	export PGHOST=$LH_WORK/socket PGPORT=54329 PGUSER=postgres PGDATABASE=postgres
+	unset PGHOST PGPORT PGDATABASE PGUSER PGSERVICE PGPASSWORD PGOPTIONS PGSSLMODE PGHOSTADDR PGDATA
 	export LC_ALL=C.UTF-8 LH_WORK LH_PGDATA LH_BIN
 	[ "$(id -u)" -ne 0 ] || chown -R "$LH_USER" "$LH_WORK"
+}
+
+# lh_cluster_new [CONFIGURATION-LINE...]: the same and a cluster, not started.
+lh_cluster_new() {
+	lh_work_new
+	export PGHOST=$LH_WORK/socket PGPORT=54329 PGUSER=postgres PGDATABASE=postgres
+	as_server mkdir "$PGHOST"
 	as_server "$LH_BIN/initdb" -D "$LH_PGDATA" -U postgres -A trust -N --encoding=UTF8 \
 		--locale=C.UTF-8 >"$LH_WORK/initdb.log" 2>&1 || { cat "$LH_WORK/initdb.log"; die "initdb failed"; }
 	{
@@ -94,6 +99,7 @@ lh_cluster_drop() {
 	trap - EXIT
 	set +e
 	[ ! -e "$LH_PGDATA/postmaster.pid" ] || lh_cluster_stop fast || lh_cluster_stop immediate
+	! mountpoint -q "$LH_WORK/tiny" || umount "$LH_WORK/tiny"
 	cp "$LH_WORK/server.log" "$LH_BUILD/$(basename "$0").server.log" 2>/dev/null
 	if [ -n "${LH_KEEP:-}" ]; then
 		say "kept: $LH_WORK"

@@ -7,22 +7,43 @@
 . "$(dirname "$0")/cluster.sh"
 
 cd "$LH_ROOT"
-lh_cluster_new
+passed=0 failed=0
+# Modules of SQL functions that only tests load.
+for module in test/modules/*/Makefile; do
+	[ -e "$module" ] || continue
+	if ! env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL nice make -C "$(dirname "$module")" all \
+		>"$LH_BUILD/modules.log" 2>&1; then
+		tail -20 "$LH_BUILD/modules.log"
+		failed=$((failed + 1))
+	fi
+done
+
+lh_work_new
 mkdir -p "$LH_WORK/test" "$LH_WORK/tmp"
-cp -a test/tap "$LH_WORK/test/"
-cp -a test/data "$LH_WORK/test/"
-[ "$(id -u)" -ne 0 ] || chown -R "$LH_USER" "$LH_WORK/test" "$LH_WORK/tmp"
+# The server's user may not be able to read the checkout: give it a copy.
+for part in tap data modules; do
+	[ ! -e "test/$part" ] || cp -a "test/$part" "$LH_WORK/test/"
+done
+if [ "$(id -u)" -eq 0 ]; then
+	# A disk to fill up, where mounting is allowed.
+	mkdir "$LH_WORK/tiny"
+	if mount -t tmpfs -o size=1m,mode=0777 lakehouse "$LH_WORK/tiny" 2>/dev/null; then
+		export LH_TINY_FS=$LH_WORK/tiny
+	fi
+	chown -R "$LH_USER" "$LH_WORK/test" "$LH_WORK/tmp"
+fi
 
 # An empty TEMP_CONFIG would kill every test; the tests make their own servers.
-unset TEMP_CONFIG PGHOST PGPORT PGUSER PGDATABASE
+unset TEMP_CONFIG
 export PG_REGRESS=$LH_PGXS_TEST/regress/pg_regress TMPDIR=$LH_WORK/tmp
-export LH_DATA=$LH_WORK/test/data
-passed=0 failed=0
+export LH_ROOT=$LH_WORK LH_DATA=$LH_WORK/test/data
 rm -rf "$LH_BUILD/tap"
 mkdir -p "$LH_BUILD/tap"
 for file in test/tap/*.pl; do
 	name=$(basename "$file" .pl)
-	[ -e "$file" ] || continue
+	if [ ! -e "$file" ]; then
+		continue
+	fi
 	if [ -n "${TESTS:-}" ] && [[ " $TESTS " != *" $name "* ]]; then
 		continue
 	fi
