@@ -381,7 +381,7 @@ ice_field(const LhPqNode *node, LhIceType *type, LhArena *arena, LhIceField *out
 static void
 ice_fields(const LhPgType *type, LhArena *arena, LhIceType *out)
 {
-	LhIceField *field = arena_zero(arena, sizeof(LhIceField) * 
+	LhIceField *field = arena_zero(arena, sizeof(LhIceField) *
 								   Max(type->kind == LH_KIND_COMPOSITE ? type->n_stored : 3, 1));
 
 	out->fields = field;
