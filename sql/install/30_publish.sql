@@ -1,0 +1,47 @@
+/* Publishing: making committed rows visible to other engines. */
+
+CREATE FUNCTION lakehouse.publish(relation regclass) RETURNS int8
+	AS 'MODULE_PATHNAME', 'lh_publish' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION lakehouse.publish(regclass) IS
+	'waits until all that was committed before the call is published; returns the Iceberg snapshot id';
+
+CREATE FUNCTION lakehouse.metadata_location(relation regclass) RETURNS text
+	AS 'MODULE_PATHNAME', 'lh_metadata_location' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION lakehouse.metadata_location(regclass) IS
+	'URI of the newest Iceberg metadata file of a table; NULL before the first publication';
+
+CREATE FUNCTION lakehouse.table_uuid(relation regclass) RETURNS uuid
+	AS 'MODULE_PATHNAME', 'lh_table_uuid' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION lakehouse.table_uuid(regclass) IS
+	'the identity that a lakehouse table keeps through every rewrite; NULL for other relations';
+
+CREATE FUNCTION lakehouse.publisher_status(
+		OUT relation regclass, OUT state text, OUT failures int4,
+		OUT last_error text, OUT retry_at timestamptz)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'lh_publisher_status' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION lakehouse.publisher_status() IS
+	'tables of this database that wait for the publisher, with the error that holds them back';
+
+CREATE VIEW lakehouse.versions AS
+	SELECT t.relid::regclass AS table_name, v.seq AS version, v.snapshot_id,
+		   v.valid_from AS published_at, v.operation, v.total_rows AS rows,
+		   v.total_files AS files, v.total_bytes AS bytes,
+		   v.added_rows, v.removed_rows,
+		   v.location || '/' || v.metadata_name AS metadata_location
+	FROM lakehouse.lake_version v
+	JOIN lakehouse.lake_table t USING (table_uuid)
+	WHERE pg_catalog.has_table_privilege(t.relid, 'SELECT');
+COMMENT ON VIEW lakehouse.versions IS 'published versions of the tables that you may read';
+GRANT SELECT ON lakehouse.versions TO PUBLIC;
+
+CREATE VIEW lakehouse.files AS
+	SELECT c.oid::regclass AS table_name, f.file_id, f.row_count AS rows, f.byte_count AS bytes,
+		   nullif(f.added_seq, 0) AS added_version, nullif(f.removed_seq, 0) AS removed_version,
+		   f.location || '/' || f.name AS path
+	FROM lakehouse.lake_file f
+	JOIN pg_catalog.pg_class c ON lakehouse.table_uuid(c.oid) = f.table_uuid
+	JOIN pg_catalog.pg_am a ON a.oid = c.relam
+	WHERE a.amname = 'lakehouse' AND pg_catalog.has_table_privilege(c.oid, 'SELECT');
+COMMENT ON VIEW lakehouse.files IS 'data files of the tables that you may read, also those of older versions';
+GRANT SELECT ON lakehouse.files TO PUBLIC;

@@ -1,0 +1,289 @@
+/*
+ * lake_file.c
+ *	  Catalog of data files (lakehouse.lake_file).
+ *
+ * A data file never changes; its row changes at most twice, when the
+ * publisher stamps the version that adds it and the one that removes it.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "catalog/lake_rows_int.h"
+#include "catalog/lh_catalog.h"
+#include "types/types.h"
+
+enum
+{
+	Anum_file_id = 1,
+	Anum_file_storage_id,
+	Anum_file_removed_seq,
+	Anum_file_added_seq,
+	Anum_file_table_uuid,
+	Anum_file_row_count,
+	Anum_file_byte_count,
+	Anum_file_first_row_ids,
+	Anum_file_location,
+	Anum_file_name,
+	Anum_file_footer,
+	Natts_file = Anum_file_footer
+};
+
+static LhFile *
+file_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	LhFile	   *file = palloc0(sizeof(LhFile));
+	Datum		values[Natts_file];
+	bool		isnull[Natts_file];
+
+	heap_deform_tuple(tuple, desc, values, isnull);
+	file->file_id = DatumGetInt64(values[Anum_file_id - 1]);
+	file->storage_id = DatumGetInt64(values[Anum_file_storage_id - 1]);
+	file->removed_seq = DatumGetInt64(values[Anum_file_removed_seq - 1]);
+	file->added_seq = DatumGetInt64(values[Anum_file_added_seq - 1]);
+	file->table_uuid = *DatumGetUUIDP(values[Anum_file_table_uuid - 1]);
+	file->row_count = DatumGetInt64(values[Anum_file_row_count - 1]);
+	file->byte_count = DatumGetInt64(values[Anum_file_byte_count - 1]);
+	if (!isnull[Anum_file_first_row_ids - 1])
+	{
+		ArrayType  *array = DatumGetArrayTypePCopy(values[Anum_file_first_row_ids - 1]);
+
+		file->n_first_row_ids = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		file->first_row_ids = (int64 *) ARR_DATA_PTR(array);
+	}
+	file->location = TextDatumGetCString(values[Anum_file_location - 1]);
+	file->name = TextDatumGetCString(values[Anum_file_name - 1]);
+
+	/* kept as it is stored: most scans of many files need few footers */
+	file->footer = (bytea *) DatumGetPointer(datumCopy(values[Anum_file_footer - 1], false, -1));
+	file->tid = tuple->t_self;
+	return file;
+}
+
+LhPqFileMeta *
+lh_file_meta(const LhFile *file)
+{
+	bytea	   *footer = (bytea *) PG_DETOAST_DATUM_PACKED(PointerGetDatum(file->footer));
+	LhPqFileMeta *meta;
+	LhError		error;
+	LhAlloc    *alloc = palloc(sizeof(LhAlloc));	/* the arena keeps a pointer */
+
+	*alloc = lh_palloc_alloc(CurrentMemoryContext);
+	lh_report(lh_pq_footer_parse((const uint8_t *) VARDATA_ANY(footer), VARSIZE_ANY_EXHDR(footer),
+								 file->byte_count, alloc, &meta, &error),
+			  &error, file->name);
+	if (meta->num_rows != file->row_count ||
+		(file->n_first_row_ids > 0 && file->n_first_row_ids != meta->n_row_groups))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("catalog and footer of data file \"%s\" disagree", file->name),
+				 errdetail("The catalog has " INT64_FORMAT " rows, the footer " INT64_FORMAT " in %d row groups.",
+						   file->row_count, meta->num_rows, meta->n_row_groups)));
+	if ((void *) footer != (void *) file->footer)
+		pfree(footer);
+	return meta;
+}
+
+void
+lh_file_insert(const LhFile *file, CommandId cid)
+{
+	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	Datum		values[Natts_file];
+	bool		isnull[Natts_file] = {0};
+	HeapTuple	tuple;
+
+	values[Anum_file_id - 1] = Int64GetDatum(file->file_id);
+	values[Anum_file_storage_id - 1] = Int64GetDatum(file->storage_id);
+	values[Anum_file_removed_seq - 1] = Int64GetDatum(file->removed_seq);
+	values[Anum_file_added_seq - 1] = Int64GetDatum(file->added_seq);
+	values[Anum_file_table_uuid - 1] = UUIDPGetDatum(&file->table_uuid);
+	values[Anum_file_row_count - 1] = Int64GetDatum(file->row_count);
+	values[Anum_file_byte_count - 1] = Int64GetDatum(file->byte_count);
+	if (file->n_first_row_ids == 0)
+		isnull[Anum_file_first_row_ids - 1] = true;
+	else
+	{
+		Datum	   *elems = palloc(sizeof(Datum) * file->n_first_row_ids);
+
+		for (int i = 0; i < file->n_first_row_ids; i++)
+			elems[i] = Int64GetDatum(file->first_row_ids[i]);
+		values[Anum_file_first_row_ids - 1] =
+			PointerGetDatum(construct_array(elems, file->n_first_row_ids, INT8OID,
+											sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	}
+	values[Anum_file_location - 1] = CStringGetTextDatum(file->location);
+	values[Anum_file_name - 1] = CStringGetTextDatum(file->name);
+	values[Anum_file_footer - 1] = PointerGetDatum(file->footer);
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
+	lake_insert(rel, tuple, cid);
+	heap_freetuple(tuple);
+	table_close(rel, NoLock);
+}
+
+static int
+compare_files(const ListCell *a, const ListCell *b)
+{
+	const LhFile *fa = lfirst(a);
+	const LhFile *fb = lfirst(b);
+	int64		ra = fa->n_first_row_ids > 0 ? fa->first_row_ids[0] : -1;
+	int64		rb = fb->n_first_row_ids > 0 ? fb->first_row_ids[0] : -1;
+
+	if (ra != rb)
+		return ra < rb ? -1 : 1;
+	return fa->file_id < fb->file_id ? -1 : fa->file_id > fb->file_id;
+}
+
+typedef bool (*FileFilter) (const LhFile *file, void *arg);
+
+static List *
+scan_files(const char *index, int n_keys, ScanKey keys, Snapshot snapshot,
+		   FileFilter filter, void *arg)
+{
+	Relation	rel = lake_open("lake_file", AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, lake_index(index), true, snapshot, n_keys, keys);
+	List	   *files = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		LhFile	   *file = file_from_tuple(tuple, RelationGetDescr(rel));
+
+		if (filter == NULL || filter(file, arg))
+			files = lappend(files, file);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	list_sort(files, compare_files);
+	return files;
+}
+
+List *
+lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot)
+{
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
+	ScanKeyInit(&keys[2], Anum_file_added_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
+	return scan_files("lake_file_storage", unpublished ? 3 : 2, keys, snapshot, NULL, NULL);
+}
+
+void
+lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
+{
+	Relation	rel = lake_open("lake_file", AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	memset(totals, 0, sizeof(*totals));
+	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
+	scan = systable_beginscan(rel, lake_index("lake_file_storage"), true, snapshot, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		totals->files++;
+		totals->rows += DatumGetInt64(heap_getattr(tuple, Anum_file_row_count, desc, &isnull));
+		totals->bytes += DatumGetInt64(heap_getattr(tuple, Anum_file_byte_count, desc, &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+static bool
+in_version(const LhFile *file, void *arg)
+{
+	int64		seq = *(int64 *) arg;
+
+	return file->added_seq > 0 && file->added_seq <= seq &&
+		(file->removed_seq == 0 || seq < file->removed_seq);
+}
+
+List *
+lh_file_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot)
+{
+	ScanKeyData keys[1];
+
+	ScanKeyInit(&keys[0], Anum_file_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
+	return scan_files("lake_file_table", 1, keys, snapshot, in_version, &seq);
+}
+
+static bool
+of_other_storage(const LhFile *file, void *arg)
+{
+	return file->storage_id != *(int64 *) arg;
+}
+
+List *
+lh_file_list_replaced(const pg_uuid_t *table_uuid, int64 storage_id, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], Anum_file_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
+	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
+	return scan_files("lake_file_table", 2, keys, snapshot, of_other_storage, &storage_id);
+}
+
+void
+lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
+{
+	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Datum		values[Natts_file];
+	bool		isnull[Natts_file] = {0};
+	bool		replace[Natts_file] = {0};
+
+	ScanKeyInit(&key, Anum_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file->file_id));
+	scan = systable_beginscan(rel, lake_index("lake_file_id"), true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "data file " INT64_FORMAT " is not in the catalog", file->file_id);
+	values[Anum_file_added_seq - 1] = Int64GetDatum(added_seq);
+	values[Anum_file_removed_seq - 1] = Int64GetDatum(removed_seq);
+	replace[Anum_file_added_seq - 1] = replace[Anum_file_removed_seq - 1] = true;
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, isnull, replace);
+	lake_update(rel, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+}
+
+void
+lh_file_delete(const LhFile *file)
+{
+	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	ItemPointerData tid = file->tid;
+
+	CatalogTupleDelete(rel, &tid);
+	table_close(rel, NoLock);
+}
+
+bool
+lh_file_exists(int64 file_id, Snapshot snapshot)
+{
+	Relation	rel = lake_open("lake_file", AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file_id));
+	scan = systable_beginscan(rel, lake_index("lake_file_id"), true, snapshot, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}

@@ -1,0 +1,93 @@
+/*
+ * lake_rows.c
+ *	  Rows of the catalog tables in schema lakehouse: open, insert, update.
+ *
+ * These are ordinary heaps.  They are never reached through SPI: the access
+ * method runs inside other people's queries, where planning is not allowed
+ * and search_path is not ours.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catalog/lake_rows_int.h"
+#include "catalog/lh_catalog.h"
+#include "types/pg_compat.h"
+
+static Oid
+lake_relid(const char *name)
+{
+	Oid			schema = get_namespace_oid("lakehouse", true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("catalog table \"lakehouse.%s\" does not exist", name),
+				 errhint("Create the extension with CREATE EXTENSION lakehouse.")));
+	return relid;
+}
+
+bool
+lh_catalog_exists(void)
+{
+	Oid			schema = get_namespace_oid("lakehouse", true);
+
+	return OidIsValid(schema) && OidIsValid(get_relname_relid("lake_garbage", schema));
+}
+
+Relation
+lake_open(const char *table, LOCKMODE mode)
+{
+	return table_open(lake_relid(table), mode);
+}
+
+Oid
+lake_index(const char *index)
+{
+	return lake_relid(index);
+}
+
+static void
+insert_index_entries(Relation rel, HeapTuple tuple)
+{
+	CatalogIndexState indexes = CatalogOpenIndexes(rel);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+
+	ExecStoreHeapTuple(tuple, slot, false);
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = indexes->ri_IndexRelationInfo[i];
+		Relation	index = indexes->ri_IndexRelationDescs[i];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
+		FormIndexDatum(info, slot, NULL, values, isnull);
+		index_insert(index, values, isnull, &tuple->t_self, rel,
+					 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+					 false, info);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	CatalogCloseIndexes(indexes);
+}
+
+void
+lake_insert(Relation rel, HeapTuple tuple, CommandId cid)
+{
+	heap_insert(rel, tuple, cid, 0, NULL);
+	insert_index_entries(rel, tuple);
+}
+
+void
+lake_update(Relation rel, ItemPointer tid, HeapTuple tuple)
+{
+	CatalogTupleUpdate(rel, tid, tuple);
+}

@@ -1,0 +1,28 @@
+/*
+ * lake_rows_int.h
+ *	  Rows of the catalog tables in schema lakehouse: open, insert, scan.
+ */
+#ifndef LH_LAKE_ROWS_INT_H
+#define LH_LAKE_ROWS_INT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* Tables and indexes of schema lakehouse by name; both raise if missing. */
+extern Relation lake_open(const char *table, LOCKMODE mode);
+extern Oid	lake_index(const char *index);
+
+/*
+ * Inserts a row as command `cid`, so that the statement that a file belongs
+ * to does not see it, and every later one does.  (CatalogTupleInsert would
+ * stamp the current command instead.)
+ */
+extern void lake_insert(Relation rel, HeapTuple tuple, CommandId cid);
+extern void lake_update(Relation rel, ItemPointer tid, HeapTuple tuple);
+
+#endif							/* LH_LAKE_ROWS_INT_H */

@@ -1,0 +1,207 @@
+/*
+ * lh_catalog.h
+ *	  What the lakehouse knows about its tables: identity and row-id counter
+ *	  (metapage), options (pg_class.reloptions), and the catalog tables in
+ *	  schema lakehouse, read with the caller's snapshot through fixed index
+ *	  scans.
+ */
+#ifndef LH_CATALOG_H
+#define LH_CATALOG_H
+
+#include "postgres.h"
+
+#include "access/htup.h"
+#include "nodes/pg_list.h"
+#include "storage/relfilenode.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "parquet/parquet.h"
+
+/* Was the library loaded by shared_preload_libraries?  Set by _PG_init. */
+extern bool lh_preloaded;
+
+/* ---- row ids ---- */
+
+/*
+ * TID = (row id / 291, row id % 291 + 1).  291 is MaxHeapTuplesPerPage with 8
+ * kB pages, the largest offset that bitmaps and GIN accept.
+ */
+#define LH_ROWS_PER_BLOCK	291
+#define LH_MAX_ROW_ID		((uint64) (MaxBlockNumber) * LH_ROWS_PER_BLOCK + LH_ROWS_PER_BLOCK - 1)
+
+extern void lh_row_id_to_tid(uint64 row_id, ItemPointer tid);
+extern uint64 lh_tid_to_row_id(ItemPointer tid);
+
+/* ---- metapage ---- */
+
+typedef struct LhIdentity
+{
+	int64		storage_id;		/* this incarnation of the contents, > 0 */
+	pg_uuid_t	table_uuid;		/* the table through all of them */
+} LhIdentity;
+
+extern bool lh_relation_is_lakehouse(Relation rel);
+extern Oid	lh_am_oid(void);	/* InvalidOid: the extension is not there */
+extern Oid	lh_relation_am(Oid relid);	/* InvalidOid: none, or no such relation */
+extern bool lh_catalog_exists(void);	/* not while the extension is being dropped */
+
+/*
+ * Makes the main fork with its metapage.  previous != NULL: the table keeps
+ * that uuid.
+ */
+extern void lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uuid);
+extern void lh_metapage_read(Relation rel, LhIdentity *identity);
+
+extern void lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid);
+
+/* A new storage id: the contents are another incarnation (in-place TRUNCATE). */
+extern void lh_metapage_renew(Relation rel);
+
+/* Reserves n consecutive row ids; gives back the unused tail if nobody came after. */
+extern uint64 lh_row_ids_reserve(Relation rel, uint64 n);
+extern void lh_row_ids_return(Relation rel, uint64 first_unused, uint64 end);
+
+/* ---- options ---- */
+
+typedef struct LhOptions
+{
+	char	   *location;		/* NULL: below the default location */
+	LhPqCodec	codec;
+	int			zstd_level;
+	int			row_group_rows;
+	int64		target_file_size;	/* bytes */
+	int			bulk_threshold; /* rows of a statement that go to the delta */
+	int			publish_ms;		/* least time between two publications, 0: at once */
+	int			format_version;
+} LhOptions;
+
+extern void lh_options_init(void);	/* defines the GUCs */
+
+/* Is this the name of an option of ours?  Its value is checked by _validate. */
+extern bool lh_option_known(const char *name);
+extern void lh_option_validate(const char *name, const char *value);
+extern void lh_options_of(Relation rel, LhOptions *options);
+
+/* Takes our options out of pg_class.reloptions and returns them (DefElems). */
+extern List *lh_reloptions_take(Oid relid);
+extern void lh_reloptions_put(Oid relid, List *set, List *reset);
+
+/* The location of a relation's own objects, and the URI prefix of it. */
+extern char *lh_table_location(Relation rel, const LhOptions *options, const pg_uuid_t *table_uuid);
+extern char *lh_uuid_to_string(const pg_uuid_t *uuid);
+
+/* ---- databases that may have lakehouse tables (database.c) ---- */
+
+/*
+ * Markers on disk, so that the publisher's launcher need not connect to
+ * databases without lakehouse tables.  A marker may be there for nothing.
+ */
+extern void lh_database_mark(void);	/* this database; cheap when repeated */
+extern void lh_database_unmark(Oid database);
+extern List *lh_database_marked(void);	/* OIDs */
+
+/* ---- data files ---- */
+
+typedef struct LhFile
+{
+	int64		file_id;
+	int64		storage_id;
+	int64		added_seq;		/* 0: not published */
+	int64		removed_seq;	/* 0: current */
+	pg_uuid_t	table_uuid;
+	int64		row_count;
+	int64		byte_count;
+	int			n_first_row_ids;	/* 0: the file has a _row_id column */
+	int64	   *first_row_ids;	/* of each row group */
+	char	   *location;
+	char	   *name;
+	bytea	   *footer;			/* possibly toasted, see lh_file_meta() */
+	ItemPointerData tid;		/* of the catalog row */
+} LhFile;
+
+/* Parses (and palloc's in CurrentMemoryContext) the footer of a file. */
+extern LhPqFileMeta *lh_file_meta(const LhFile *file);
+
+extern void lh_file_insert(const LhFile *file, CommandId cid);
+
+/*
+ * Files of one storage that are not removed, in order of file row id, seen by
+ * `snapshot`.  unpublished: only those no version has.
+ */
+extern List *lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot);
+
+typedef struct LhFileTotals
+{
+	int64		files;
+	int64		rows;
+	int64		bytes;
+} LhFileTotals;
+
+extern void lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals);
+
+/* Files of a version, whatever storage they came from. */
+extern List *lh_file_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot);
+
+/* Not-removed files of a table that belong to other storages than this one. */
+extern List *lh_file_list_replaced(const pg_uuid_t *table_uuid, int64 storage_id, Snapshot snapshot);
+extern void lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq);
+extern void lh_file_delete(const LhFile *file);
+extern bool lh_file_exists(int64 file_id, Snapshot snapshot);
+
+/* ---- published tables and versions ---- */
+
+typedef struct LhTable
+{
+	pg_uuid_t	table_uuid;
+	Oid			relid;
+	Oid			database_id;
+	int64		storage_id;
+	int64		last_seq;
+	int64		snapshot_id;
+	pg_uuid_t	iceberg_uuid;	/* differs from table_uuid in a cloned database */
+	char	   *location;
+	char	   *metadata_name;
+	ItemPointerData tid;
+} LhTable;
+
+typedef struct LhVersion
+{
+	pg_uuid_t	table_uuid;
+	int64		seq;
+	int64		snapshot_id;
+	TimestampTz valid_from;
+	char	   *operation;
+	int64		total_rows;
+	int64		total_files;
+	int64		total_bytes;
+	int64		added_rows;
+	int64		removed_rows;
+	char	   *location;
+	char	   *metadata_name;
+} LhVersion;
+
+extern LhTable *lh_table_get(const pg_uuid_t *table_uuid, Snapshot snapshot);	/* or NULL */
+extern void lh_table_put(LhTable *table);	/* insert, or update by its tid */
+extern void lh_table_delete(const LhTable *table);
+extern List *lh_table_list(Snapshot snapshot);
+extern void lh_version_insert(const LhVersion *version);
+extern List *lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot);	/* by seq */
+extern void lh_version_delete_all(const pg_uuid_t *table_uuid);
+
+/* ---- garbage ---- */
+
+typedef struct LhGarbage
+{
+	pg_uuid_t	table_uuid;
+	char	   *location;
+	ItemPointerData tid;
+} LhGarbage;
+
+extern void lh_garbage_insert(const pg_uuid_t *table_uuid, const char *location);
+extern List *lh_garbage_list(Snapshot snapshot);
+extern void lh_garbage_delete(const LhGarbage *garbage);
+
+#endif							/* LH_CATALOG_H */

@@ -1,0 +1,292 @@
+/*
+ * metapage.c
+ *	  The only page of a lakehouse table's main fork: who the table is, and its
+ *	  row-id counter.
+ *
+ * The counter works as a sequence does: the page in memory counts exactly,
+ * the WAL says a number of ids ahead, so that most reservations write no WAL
+ * and a crash skips at most LOG_AHEAD ids.  It never goes back below an id
+ * that somebody may have seen.  Each WAL record is a full image of the page
+ * (some 150 bytes, as the hole is left out): replay must restore the counter
+ * of the record even over a page that was flushed after it, with a smaller
+ * counter but the same LSN.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xlog.h"
+#include "access/xloginsert.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/storage.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/smgr.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "catalog/lh_catalog.h"
+#include "types/pg_compat.h"
+
+/*
+ * offset size  meaning
+ *      0    4  magic
+ *      4    4  format version, 1
+ *      8    8  storage id
+ *     16   16  table uuid
+ *     32    8  next row id to hand out
+ *     40    8  row ids below this are covered by WAL
+ */
+typedef struct MetaPageDisk
+{
+	uint32		magic;
+	uint32		version;
+	int64		storage_id;
+	pg_uuid_t	table_uuid;
+	uint64		next_row_id;
+	uint64		logged_row_id;
+} MetaPageDisk;
+
+StaticAssertDecl(sizeof(MetaPageDisk) == 48, "metapage layout is on disk");
+
+#define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
+#define METAPAGE_VERSION	1
+#define METAPAGE_BLKNO		0
+#define LOG_AHEAD			4096
+
+#define PageGetMeta(page)	((MetaPageDisk *) PageGetContents(page))
+
+void
+lh_row_id_to_tid(uint64 row_id, ItemPointer tid)
+{
+	Assert(row_id <= LH_MAX_ROW_ID);
+	ItemPointerSet(tid, (BlockNumber) (row_id / LH_ROWS_PER_BLOCK),
+				   (OffsetNumber) (row_id % LH_ROWS_PER_BLOCK + 1));
+}
+
+uint64
+lh_tid_to_row_id(ItemPointer tid)
+{
+	return (uint64) ItemPointerGetBlockNumberNoCheck(tid) * LH_ROWS_PER_BLOCK +
+		ItemPointerGetOffsetNumberNoCheck(tid) - 1;
+}
+
+Oid
+lh_am_oid(void)
+{
+	return get_table_am_oid("lakehouse", true);
+}
+
+Oid
+lh_relation_am(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			am;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	am = ((Form_pg_class) GETSTRUCT(tuple))->relam;
+	ReleaseSysCache(tuple);
+	return am;
+}
+
+bool
+lh_relation_is_lakehouse(Relation rel)
+{
+	return (rel->rd_rel->relkind == RELKIND_RELATION ||
+			rel->rd_rel->relkind == RELKIND_MATVIEW) &&
+		OidIsValid(rel->rd_rel->relam) && rel->rd_rel->relam == lh_am_oid();
+}
+
+/* Positive, so that it reads well in SQL and 0 can mean none. */
+static int64
+random_id(void)
+{
+	int64		id;
+
+	do
+	{
+		if (!pg_strong_random(&id, sizeof(id)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		id &= PG_INT64_MAX;
+	} while (id == 0);
+	return id;
+}
+
+static void
+random_uuid(pg_uuid_t *uuid)
+{
+	if (!pg_strong_random(uuid->data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	/* version 4, RFC 4122 variant */
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+void
+lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uuid)
+{
+	SMgrRelation smgr = RelationCreateStorage(node, persistence, true);
+	PGAlignedBlock block;
+	Page		page = (Page) block.data;
+	MetaPageDisk *meta;
+
+	PageInit(page, BLCKSZ, 0);
+	meta = PageGetMeta(page);
+	meta->magic = METAPAGE_MAGIC;
+	meta->version = METAPAGE_VERSION;
+	meta->storage_id = random_id();
+	if (table_uuid != NULL)
+		meta->table_uuid = *table_uuid;
+	else
+		random_uuid(&meta->table_uuid);
+	((PageHeader) page)->pd_lower = (char *) (meta + 1) - (char *) page;
+
+	/* with wal_level = minimal, commit syncs or logs the new file as a whole */
+	if (XLogIsNeeded())
+		log_newpage(&node, MAIN_FORKNUM, METAPAGE_BLKNO, page, true);
+	PageSetChecksumInplace(page, METAPAGE_BLKNO);
+	smgrextend(smgr, MAIN_FORKNUM, METAPAGE_BLKNO, block.data, true);
+	/* a checkpoint may have passed between the record and the write */
+	smgrimmedsync(smgr, MAIN_FORKNUM);
+}
+
+static void
+check_metapage(Page page, const char *relation)
+{
+	MetaPageDisk *meta = PageGetMeta(page);
+
+	if (PageIsNew(page) || meta->magic != METAPAGE_MAGIC || meta->version != METAPAGE_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("metapage of lakehouse table \"%s\" is not valid", relation),
+				 errdetail("Found magic 0x%08X, version %u.", meta->magic, meta->version)));
+}
+
+static Buffer
+lock_metapage(Relation rel, int mode)
+{
+	Buffer		buffer;
+
+	if (RelationGetNumberOfBlocks(rel) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("lakehouse table \"%s\" has no metapage", RelationGetRelationName(rel))));
+	buffer = ReadBuffer(rel, METAPAGE_BLKNO);
+	LockBuffer(buffer, mode);
+	check_metapage(BufferGetPage(buffer), RelationGetRelationName(rel));
+	return buffer;
+}
+
+void
+lh_metapage_read(Relation rel, LhIdentity *identity)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	identity->storage_id = meta->storage_id;
+	identity->table_uuid = meta->table_uuid;
+	UnlockReleaseBuffer(buffer);
+}
+
+/* WAL-logs the page as it is, with all ids below logged_row_id used up. */
+static void
+log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)
+{
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	START_CRIT_SECTION();
+	meta->next_row_id = meta->logged_row_id;
+	MarkBufferDirty(buffer);
+	if (RelationNeedsWAL(rel))
+		log_newpage_buffer(buffer, true);
+	meta->next_row_id = next_row_id;
+	END_CRIT_SECTION();
+}
+
+void
+lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	meta->table_uuid = *table_uuid;
+	log_metapage(rel, buffer, meta->next_row_id);
+	UnlockReleaseBuffer(buffer);
+}
+
+void
+lh_metapage_renew(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	meta->storage_id = random_id();
+	log_metapage(rel, buffer, meta->next_row_id);
+	UnlockReleaseBuffer(buffer);
+}
+
+uint64
+lh_row_ids_reserve(Relation rel, uint64 n)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	Page		page = BufferGetPage(buffer);
+	MetaPageDisk *meta = PageGetMeta(page);
+	uint64		first = meta->next_row_id;
+	uint64		next = first + n;
+
+	if (next > LH_MAX_ROW_ID || next < first)
+	{
+		UnlockReleaseBuffer(buffer);
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("lakehouse table \"%s\" has no row ids left",
+						RelationGetRelationName(rel)),
+				 errdetail("A table can have " UINT64_FORMAT " rows in its lifetime.",
+						   (uint64) LH_MAX_ROW_ID),
+				 errhint("Rewrite the table, for example with ALTER TABLE ... SET ACCESS METHOD.")));
+	}
+
+	/*
+	 * After a checkpoint has begun, the last record may be before its redo
+	 * point and not be replayed: log again.
+	 */
+	if (next > meta->logged_row_id ||
+		(RelationNeedsWAL(rel) && PageGetLSN(page) <= GetRedoRecPtr()))
+	{
+		meta->logged_row_id = next + LOG_AHEAD;
+		log_metapage(rel, buffer, next);
+	}
+	else
+	{
+		meta->next_row_id = next;
+		MarkBufferDirty(buffer);
+	}
+	UnlockReleaseBuffer(buffer);
+	return first;
+}
+
+void
+lh_row_ids_return(Relation rel, uint64 first_unused, uint64 end)
+{
+	Buffer		buffer;
+	MetaPageDisk *meta;
+
+	if (first_unused >= end)
+		return;
+	buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	meta = PageGetMeta(BufferGetPage(buffer));
+	if (meta->next_row_id == end)
+	{
+		meta->next_row_id = first_unused;
+		MarkBufferDirty(buffer);
+	}
+	UnlockReleaseBuffer(buffer);
+}

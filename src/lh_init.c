@@ -1,0 +1,32 @@
+/*
+ * lh_init.c
+ *	  _PG_init: the order in which the layers are set up, and nothing else.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "catalog/lh_catalog.h"
+#include "objstore/objstore.h"
+#include "publish/lh_publish.h"
+#include "tableam/lh_tableam.h"
+
+PG_MODULE_MAGIC;
+
+bool		lh_preloaded = false;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	lh_preloaded = process_shared_preload_libraries_in_progress;
+
+	lh_objstore_init();
+	lh_options_init();
+	lh_tableam_init();
+	lh_publish_init();
+	MarkGUCPrefixReserved("lakehouse");
+}

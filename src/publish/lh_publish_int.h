@@ -1,0 +1,128 @@
+/*
+ * lh_publish_int.h
+ *	  The publisher's shared memory, and its parts.
+ */
+#ifndef LH_PUBLISH_INT_H
+#define LH_PUBLISH_INT_H
+
+#include "postgres.h"
+
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+#include "catalog/lh_catalog.h"
+
+#define LH_MAX_DATABASES	64
+#define LH_MAX_PENDING		128
+#define LH_MAX_REQUESTS		256
+#define LH_MAX_FAILURES		64
+#define LH_ERROR_BYTES		256
+
+/* One database that has, or had, something to publish. */
+typedef struct LhDatabaseSlot
+{
+	Oid			database;		/* InvalidOid: free */
+	pid_t		worker_pid;		/* 0: none runs */
+	Latch	   *worker_latch;
+	bool		starting;		/* registered, not there yet */
+	int			held;			/* >0: no worker may be started */
+	bool		look_at_all;	/* every table may have something to publish */
+	int			n_pending;
+	Oid			pending[LH_MAX_PENDING];
+} LhDatabaseSlot;
+
+typedef enum LhRequestState
+{
+	LH_REQUEST_FREE = 0,
+	LH_REQUEST_WAITING,
+	LH_REQUEST_RUNNING,
+	LH_REQUEST_DONE,
+	LH_REQUEST_FAILED
+} LhRequestState;
+
+/* A backend in lakehouse.publish(). */
+typedef struct LhRequest
+{
+	LhRequestState state;
+	Oid			database;
+	Oid			relid;
+	int64		snapshot_id;
+	int			sqlerrcode;
+	char		error[LH_ERROR_BYTES];
+} LhRequest;
+
+/* A table whose publication failed and will be tried again. */
+typedef struct LhFailure
+{
+	Oid			database;		/* InvalidOid: free */
+	Oid			relid;
+	int			failures;
+	TimestampTz retry_at;
+	char		error[LH_ERROR_BYTES];
+} LhFailure;
+
+typedef struct LhPublishShared
+{
+	LWLock	   *lock;			/* protects everything below */
+	ConditionVariable changed;	/* a request or a worker changed its state */
+	Latch	   *launcher_latch; /* NULL: no launcher */
+	LhDatabaseSlot databases[LH_MAX_DATABASES];
+	LhRequest	requests[LH_MAX_REQUESTS];
+	LhFailure	failures[LH_MAX_FAILURES];
+} LhPublishShared;
+
+extern LhPublishShared *lh_publish_shared;
+
+/* publish_shmem.c; the lock must be held where said */
+extern void lh_publish_shmem_init(void);
+extern LhDatabaseSlot *lh_database_slot(Oid database, bool create); /* exclusive lock */
+extern void lh_publish_wake(LhDatabaseSlot *slot);	/* lock */
+extern void lh_failure_set(Oid relid, int failures, TimestampTz retry_at, const char *error);
+extern void lh_failure_clear(Oid relid);
+
+/* publish_table.c: one version, within the caller's transaction */
+typedef struct LhPublication
+{
+	int64		snapshot_id;
+	bool		new_version;
+	char	   *location;		/* of what was published, for the hint */
+	char	   *metadata_name;
+} LhPublication;
+
+/* InvalidOid-safe: false if relid is no lakehouse table (any more). */
+extern bool lh_publish_table(Oid relid, LhPublication *result);
+extern void lh_publish_hint(const char *location, const char *metadata_name);
+
+/* publish_iceberg.c: from file lists to objects */
+typedef struct LhIcebergCommit
+{
+	/* in */
+	const LhTable *previous;	/* NULL: first version */
+	const char *location;
+	const char *iceberg_uuid;
+	TupleDesc	desc;
+	List	   *added;			/* LhFile */
+	List	   *removed;		/* LhFile */
+	bool		replace;		/* same rows in other files */
+	TimestampTz valid_from;
+	/* out */
+	bool		new_version;	/* false: only the schema changed, or nothing */
+	bool		new_metadata;
+	int64		snapshot_id;
+	int64		timestamp_ms;
+	char	   *operation;
+	char	   *metadata_name;
+	int64		total_rows;
+	int64		total_files;
+	int64		total_bytes;
+} LhIcebergCommit;
+
+extern void lh_iceberg_commit(LhIcebergCommit *commit);
+
+/* publish_worker.c, publish_launcher.c, publish_hold.c */
+extern void lh_launcher_register(void);
+extern void lh_hold_init(void);
+
+#endif							/* LH_PUBLISH_INT_H */

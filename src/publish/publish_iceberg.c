@@ -1,0 +1,533 @@
+/*
+ * publish_iceberg.c
+ *	  One Iceberg commit: from the files that a version adds and removes to
+ *	  manifests, manifest list and metadata.json in the store.
+ *
+ * Cost is O(changes): what was there before is carried over by the rows of
+ * the previous manifest list.  Only manifests that name a removed file are
+ * written anew, and, when small ones have piled up, these are merged.
+ *
+ * Objects are created under new names only.  If the transaction does not
+ * commit they are orphans, and no reader finds them: the metadata file
+ * becomes known by the catalog row and the hint, both written after.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "iceberg/iceberg.h"
+#include "objstore/objstore.h"
+#include "publish/lh_publish_int.h"
+#include "types/types.h"
+
+/* More manifests than this are merged into one. */
+#define MERGE_MANIFESTS		100
+
+/* Bound on what we hold of an object that we wrote ourselves. */
+#define MAX_METADATA_BYTES	(INT64CONST(1) << 30)
+
+typedef struct Context
+{
+	LhIcebergCommit *commit;
+	LhStore    *store;
+	LhAlloc		alloc;
+	LhArena		arena;
+	LhIceMetadata metadata;
+	LhIceSchema *schema;		/* current, within metadata */
+	pg_uuid_t	uuid;			/* of this commit */
+	char	   *uuid_text;
+	int64		snapshot_id;
+	int			n_manifests_written;
+	HTAB	   *removed;		/* paths */
+	int64		n_removed_found;
+	LhIceManifest *rows;		/* of the new list */
+	int			n_rows;
+	int			max_rows;
+} Context;
+
+static int64
+to_epoch_ms(TimestampTz t)
+{
+	return t / 1000 + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000);
+}
+
+static void
+add_row(Context *cx, const LhIceManifest *row)
+{
+	if (cx->n_rows == cx->max_rows)
+	{
+		cx->max_rows = Max(16, cx->max_rows * 2);
+		cx->rows = cx->rows == NULL ? palloc(sizeof(LhIceManifest) * cx->max_rows) :
+			repalloc(cx->rows, sizeof(LhIceManifest) * cx->max_rows);
+	}
+	cx->rows[cx->n_rows++] = *row;
+}
+
+static uint8_t *
+read_object(Context *cx, const char *uri, int64 *len)
+{
+	const char *name = lh_store_name_of_uri(cx->store, uri);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("metadata of the table names an object outside of its location"),
+				 errdetail("Object \"%s\" is not below \"%s\".", uri, lh_store_location(cx->store))));
+	return (uint8_t *) lh_store_read_all(cx->store, name, MAX_METADATA_BYTES, false, len);
+}
+
+/* ---- manifests ---- */
+
+typedef struct ManifestOut
+{
+	LhBuf		buf;
+	LhIceManifestWriter *writer;
+	char		name[LH_ICE_NAME_BYTES + 16];
+} ManifestOut;
+
+static void
+begin_manifest(Context *cx, ManifestOut *out, LhIceManifestContent content)
+{
+	LhIceManifestOptions options = {0};
+	char		base[LH_ICE_NAME_BYTES];
+	LhError		error;
+
+	lh_ice_manifest_name(base, cx->uuid_text, cx->n_manifests_written++);
+	snprintf(out->name, sizeof(out->name), "metadata/%s", base);
+	lh_buf_init(&out->buf, &cx->alloc);
+	options.schema = cx->schema;
+	options.content = content;
+	options.format_version = 2;
+	options.snapshot_id = cx->snapshot_id;
+	lh_report(lh_ice_manifest_begin(&options, &cx->alloc, &out->buf, &out->writer, &error),
+			  &error, out->name);
+}
+
+static void
+end_manifest(Context *cx, ManifestOut *out)
+{
+	LhIceManifest row;
+	LhError		error;
+
+	lh_report(lh_ice_manifest_end(out->writer, &row, &error), &error, out->name);
+	lh_store_put(cx->store, out->name, out->buf.data, out->buf.len, false);
+	LH_FAULT_POINT("publish-manifest-written");
+	row.path = lh_store_uri(cx->store, out->name);
+	add_row(cx, &row);
+	lh_buf_free(&out->buf);
+}
+
+static void
+add_file_entry(Context *cx, ManifestOut *out, const LhFile *file)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse manifest entry", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	LhPqFileMeta *meta = lh_file_meta(file);
+	LhAlloc		alloc = lh_palloc_alloc(cxt);
+	LhIceEntry	entry = {0};
+	LhArena		arena;
+	LhError		error;
+
+	lh_arena_init(&arena, &alloc);
+	entry.status = LH_ICE_ADDED;
+	entry.snapshot_id = cx->snapshot_id;
+	entry.sequence_number = entry.file_sequence_number = LH_ICE_NONE;
+	lh_ice_data_file_init(&entry.file);
+	lh_report(lh_ice_metrics_from_parquet(meta, cx->schema, &arena, &entry.file, &error), &error, file->name);
+	entry.file.content = LH_ICE_FILE_DATA;
+	entry.file.path = lh_store_uri(lh_store_open(file->location), file->name);
+	entry.file.file_size = file->byte_count;
+	lh_report(lh_ice_manifest_add(out->writer, &entry, &error), &error, file->name);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+static void
+write_added(Context *cx)
+{
+	ManifestOut out;
+	ListCell   *lc;
+
+	if (cx->commit->added == NIL)
+		return;
+	begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
+	foreach(lc, cx->commit->added)
+		add_file_entry(cx, &out, lfirst(lc));
+	end_manifest(cx, &out);
+}
+
+static bool
+is_removed(Context *cx, const char *path)
+{
+	return cx->removed != NULL && hash_search(cx->removed, &path, HASH_FIND, NULL) != NULL;
+}
+
+/* Calls `visit` for each live entry of a manifest. */
+typedef void (*EntryVisitor) (Context *cx, LhIceEntry *entry, void *arg);
+
+static void
+visit_entries(Context *cx, const LhIceManifest *row, EntryVisitor visit, void *arg)
+{
+	LhIceManifestReader *reader;
+	int64		len;
+	uint8_t    *data = read_object(cx, row->path, &len);
+	LhArena		arena;
+	LhIceEntry	entry;
+	bool		found;
+	LhError		error;
+
+	lh_report(lh_ice_manifest_open(data, len, row, &cx->alloc, &reader, &error), &error, row->path);
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		lh_arena_init(&arena, &cx->alloc);
+		lh_report(lh_ice_manifest_next(reader, &arena, &entry, &found, &error), &error, row->path);
+		if (found && entry.status != LH_ICE_DELETED)
+			visit(cx, &entry, arg);
+		lh_arena_free(&arena);
+		if (!found)
+			break;
+	}
+	lh_ice_manifest_close(reader);
+	pfree(data);
+}
+
+static void
+count_removed(Context *cx, LhIceEntry *entry, void *arg)
+{
+	if (is_removed(cx, entry->file.path))
+		++*(int64 *) arg;
+}
+
+/* Copies an entry, as EXISTING or, for a removed file, as DELETED. */
+static void
+carry_over(Context *cx, LhIceEntry *entry, void *arg)
+{
+	ManifestOut *out = arg;
+	LhError		error;
+
+	if (is_removed(cx, entry->file.path))
+	{
+		entry->status = LH_ICE_DELETED;
+		entry->snapshot_id = cx->snapshot_id;
+		cx->n_removed_found++;
+	}
+	else
+		entry->status = LH_ICE_EXISTING;
+	lh_report(lh_ice_manifest_add(out->writer, entry, &error), &error, entry->file.path);
+}
+
+static bool
+is_live(const LhIceManifest *row)
+{
+	return row->added_files + row->existing_files > 0;
+}
+
+/* What the new list takes over from the previous one. */
+static void
+write_previous(Context *cx, const LhIceManifestList *list)
+{
+	bool		merge = list->n_manifests > MERGE_MANIFESTS;
+	bool	   *rewrite = palloc0(sizeof(bool) * Max(list->n_manifests, 1));
+	bool		any = false;
+	ManifestOut out;
+
+	for (int i = 0; i < list->n_manifests; i++)
+	{
+		const LhIceManifest *row = &list->manifests[i];
+		int64		n_removed = 0;
+
+		if (!is_live(row))
+			continue;
+		if (cx->removed != NULL)
+			visit_entries(cx, row, count_removed, &n_removed);
+		rewrite[i] = merge || n_removed > 0;
+		any |= rewrite[i];
+		if (!rewrite[i])
+			add_row(cx, row);
+	}
+	if (!any)
+		return;
+	begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
+	for (int i = 0; i < list->n_manifests; i++)
+		if (rewrite[i])
+			visit_entries(cx, &list->manifests[i], carry_over, &out);
+	end_manifest(cx, &out);
+}
+
+static uint32
+path_hash(const void *key, Size size)
+{
+	const char *path = *(const char *const *) key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) path, strlen(path)));
+}
+
+static int
+path_match(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static void
+index_removed(Context *cx)
+{
+	HASHCTL		ctl = {0};
+	ListCell   *lc;
+
+	if (cx->commit->removed == NIL)
+		return;
+	ctl.keysize = ctl.entrysize = sizeof(char *);
+	ctl.hash = path_hash;
+	ctl.match = path_match;
+	ctl.hcxt = CurrentMemoryContext;
+	cx->removed = hash_create("lakehouse removed files", list_length(cx->commit->removed), &ctl,
+							  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+	foreach(lc, cx->commit->removed)
+	{
+		LhFile	   *file = lfirst(lc);
+		char	   *uri = lh_store_uri(lh_store_open(file->location), file->name);
+
+		hash_search(cx->removed, &uri, HASH_ENTER, NULL);
+	}
+}
+
+/* ---- metadata ---- */
+
+static void
+set_name_mapping(Context *cx, int64 now_ms)
+{
+	LhBuf		json;
+	LhError		error;
+
+	lh_buf_init(&json, &cx->alloc);
+	lh_report(lh_ice_name_mapping(cx->schema, &json, &error), &error, "name mapping");
+	lh_buf_u8(&json, '\0');
+	lh_report(lh_ice_metadata_set_property(&cx->metadata, "schema.name-mapping.default",
+										   (const char *) json.data, now_ms, &error),
+			  &error, "name mapping");
+	lh_buf_free(&json);
+}
+
+/* Loads the previous metadata or starts anew; returns whether the schema changed. */
+static bool
+open_metadata(Context *cx, int64 now_ms)
+{
+	LhIcebergCommit *commit = cx->commit;
+	LhShape    *shape = lh_shape_create(commit->desc, false);
+	LhIceSchema schema;
+	bool		changed = true;
+	LhError		error;
+
+	lh_shape_iceberg(shape, &cx->arena, &schema);
+	if (commit->previous == NULL)
+	{
+		LhIceKeyValue properties[] = {
+			{"write.format.default", "parquet"},
+			{"write.parquet.compression-codec", "zstd"}
+		};
+
+		lh_report(lh_ice_metadata_create(commit->iceberg_uuid, commit->location, &schema, properties,
+										 lengthof(properties), now_ms, &cx->arena, &cx->metadata, &error),
+				  &error, commit->location);
+	}
+	else
+	{
+		int64		len;
+		char	   *json = lh_store_read_all(cx->store, commit->previous->metadata_name,
+											 MAX_METADATA_BYTES, false, &len);
+		int			before;
+
+		lh_report(lh_ice_metadata_read(json, len, &cx->arena, &cx->metadata, &error),
+				  &error, commit->previous->metadata_name);
+		pfree(json);
+		before = cx->metadata.current_schema_id;
+		lh_report(lh_ice_metadata_log_previous(&cx->metadata,
+											   lh_store_uri(cx->store, commit->previous->metadata_name),
+											   cx->metadata.last_updated_ms, LH_ICE_METADATA_LOG_KEEP, &error),
+				  &error, commit->location);
+		lh_report(lh_ice_metadata_add_schema(&cx->metadata, &schema, now_ms, NULL, &error),
+				  &error, commit->location);
+		changed = cx->metadata.current_schema_id != before;
+	}
+	cx->schema = (LhIceSchema *) lh_ice_metadata_schema(&cx->metadata, cx->metadata.current_schema_id);
+	if (changed)
+		set_name_mapping(cx, now_ms);
+	lh_shape_free(shape);
+	return changed;
+}
+
+static void
+read_previous_list(Context *cx, LhIceManifestList *list)
+{
+	const LhIceSnapshot *snapshot;
+	int64		len;
+	uint8_t    *data;
+	LhError		error;
+
+	memset(list, 0, sizeof(*list));
+	if (cx->metadata.current_snapshot_id == LH_ICE_NONE)
+		return;
+	snapshot = lh_ice_metadata_snapshot(&cx->metadata, cx->metadata.current_snapshot_id);
+	data = read_object(cx, snapshot->manifest_list, &len);
+	lh_report(lh_ice_manifest_list_read(data, len, &cx->arena, list, &error), &error, snapshot->manifest_list);
+	pfree(data);
+}
+
+static char *
+write_list(Context *cx)
+{
+	LhIceManifestList list = {0};
+	char		base[LH_ICE_NAME_BYTES];
+	char	   *name;
+	LhBuf		out;
+	LhError		error;
+
+	list.format_version = 2;
+	list.snapshot_id = cx->snapshot_id;
+	list.parent_snapshot_id = cx->metadata.current_snapshot_id;
+	list.sequence_number = cx->metadata.last_sequence_number + 1;
+	list.n_manifests = cx->n_rows;
+	list.manifests = cx->rows;
+	lh_ice_manifest_list_name(base, cx->snapshot_id, 1, cx->uuid_text);
+	name = psprintf("metadata/%s", base);
+	lh_buf_init(&out, &cx->alloc);
+	lh_report(lh_ice_manifest_list_write(&list, &cx->alloc, &out, &error), &error, name);
+	lh_store_put(cx->store, name, out.data, out.len, false);
+	LH_FAULT_POINT("publish-list-written");
+	lh_buf_free(&out);
+	return lh_store_uri(cx->store, name);
+}
+
+static void
+sum_files(List *files, int64 *n, int64 *rows, int64 *bytes)
+{
+	ListCell   *lc;
+
+	*n = *rows = *bytes = 0;
+	foreach(lc, files)
+	{
+		LhFile	   *file = lfirst(lc);
+
+		++*n;
+		*rows += file->row_count;
+		*bytes += file->byte_count;
+	}
+}
+
+static int64
+summary_number(const LhIceSnapshot *snapshot, const char *key)
+{
+	const char *value = lh_ice_snapshot_summary(snapshot, key);
+
+	return value != NULL ? strtoll(value, NULL, 10) : 0;
+}
+
+static void
+add_snapshot(Context *cx, int64 now_ms)
+{
+	LhIcebergCommit *commit = cx->commit;
+	LhIceNewSnapshot s = {0};
+	LhIceKeyValue extra[] = {{"engine-name", "lakehouse"}, {"engine-version", LH_VERSION}};
+	const LhIceSnapshot *snapshot;
+	LhError		error;
+
+	s.snapshot_id = cx->snapshot_id;
+	s.sequence_number = cx->metadata.last_sequence_number + 1;
+	s.timestamp_ms = to_epoch_ms(commit->valid_from);
+	s.now_ms = now_ms;
+	s.manifest_list = write_list(cx);
+	s.schema_id = LH_ICE_NONE;
+	s.changes.replace = commit->replace;
+	sum_files(commit->added, &s.changes.added_data_files, &s.changes.added_records,
+			  &s.changes.added_files_size);
+	sum_files(commit->removed, &s.changes.removed_data_files, &s.changes.removed_records,
+			  &s.changes.removed_files_size);
+	s.changes.extra = extra;
+	s.changes.n_extra = lengthof(extra);
+	lh_report(lh_ice_metadata_add_snapshot(&cx->metadata, &s, &error), &error, commit->location);
+
+	snapshot = lh_ice_metadata_snapshot(&cx->metadata, cx->snapshot_id);
+	commit->timestamp_ms = snapshot->timestamp_ms;
+	commit->operation = pstrdup(lh_ice_snapshot_summary(snapshot, "operation"));
+	commit->total_rows = summary_number(snapshot, "total-records");
+	commit->total_files = summary_number(snapshot, "total-data-files");
+	commit->total_bytes = summary_number(snapshot, "total-files-size");
+}
+
+static void
+write_metadata(Context *cx)
+{
+	LhIcebergCommit *commit = cx->commit;
+	int			version = commit->previous == NULL ? 0 :
+		lh_ice_metadata_version(commit->previous->metadata_name) + 1;
+	char		base[LH_ICE_NAME_BYTES];
+	LhBuf		out;
+	LhError		error;
+
+	lh_ice_metadata_name(base, version, cx->uuid_text);
+	commit->metadata_name = psprintf("metadata/%s", base);
+	lh_buf_init(&out, &cx->alloc);
+	lh_report(lh_ice_metadata_write(&cx->metadata, &out, &error), &error, commit->metadata_name);
+	lh_store_put(cx->store, commit->metadata_name, out.data, out.len, false);
+	lh_buf_free(&out);
+}
+
+void
+lh_iceberg_commit(LhIcebergCommit *commit)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext cxt = AllocSetContextCreate(caller, "lakehouse commit", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	Context    *cx = palloc0(sizeof(Context));
+	int64		now_ms = to_epoch_ms(GetCurrentTimestamp());
+	LhIceManifestList previous;
+	bool		schema_changed;
+
+	cx->commit = commit;
+	cx->store = lh_store_open(commit->location);
+	cx->alloc = lh_palloc_alloc(cxt);
+	lh_arena_init(&cx->arena, &cx->alloc);
+	if (!pg_strong_random(cx->uuid.data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	cx->snapshot_id = lh_ice_snapshot_id(cx->uuid.data);
+	cx->uuid.data[6] = (cx->uuid.data[6] & 0x0f) | 0x40;
+	cx->uuid.data[8] = (cx->uuid.data[8] & 0x3f) | 0x80;
+	cx->uuid_text = lh_uuid_to_string(&cx->uuid);
+
+	schema_changed = open_metadata(cx, now_ms);
+	/* an empty table has a version too */
+	commit->new_version = commit->previous == NULL || commit->added != NIL || commit->removed != NIL;
+	commit->new_metadata = commit->new_version || schema_changed;
+	if (commit->new_version)
+	{
+		index_removed(cx);
+		read_previous_list(cx, &previous);
+		write_added(cx);
+		write_previous(cx, &previous);
+		if (cx->n_removed_found != list_length(commit->removed))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("published metadata and catalog of the table disagree"),
+					 errdetail("Of %d files to remove, " INT64_FORMAT " are in the manifests of \"%s\".",
+							   list_length(commit->removed), cx->n_removed_found, commit->location)));
+		MemoryContextSwitchTo(caller);
+		add_snapshot(cx, now_ms);
+		commit->snapshot_id = cx->snapshot_id;
+	}
+	else
+		commit->snapshot_id = commit->previous->snapshot_id;
+	MemoryContextSwitchTo(caller);
+	if (commit->new_metadata)
+		write_metadata(cx);
+	else
+		commit->metadata_name = pstrdup(commit->previous->metadata_name);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}

@@ -1,0 +1,299 @@
+/*
+ * publish_table.c
+ *	  One version of one table: moves the committed delta into files, decides
+ *	  what the version adds and removes, has it written as Iceberg metadata,
+ *	  and records it; all in one transaction of the publisher.
+ *
+ * Everything is judged by one snapshot, so that a transaction is published
+ * whole or not at all.  The WAL is flushed up to that snapshot first: a
+ * commit that a crash could still lose must not be seen outside.
+ *
+ * Only AccessShareLock is taken on the table.  Nobody else removes delta
+ * rows, so moving them conflicts with nothing; DDL waits as for a reader.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "iceberg/iceberg.h"
+#include "objstore/objstore.h"
+#include "publish/lh_publish_int.h"
+#include "storage/lh_storage.h"
+
+/* A file of scattered row ids pays for a _row_id column rather than tiny row groups. */
+#define MAX_ID_BREAKS	8
+
+typedef struct DeltaShape
+{
+	int64		rows;
+	int64		breaks;			/* places where ids are not consecutive */
+} DeltaShape;
+
+static void
+look_at_delta(Relation rel, Snapshot snapshot, DeltaShape *shape)
+{
+	LhDeltaScan *scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
+	uint64		row_id;
+	uint64		expected = 0;
+	MinimalTuple tuple;
+
+	memset(shape, 0, sizeof(*shape));
+	while (lh_delta_scan_next(scan, ForwardScanDirection, &row_id, &tuple))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (shape->rows > 0 && row_id != expected)
+			shape->breaks++;
+		expected = row_id + 1;
+		shape->rows++;
+	}
+	lh_delta_scan_end(scan);
+}
+
+static List *
+end_file(LhFileWriter *writer, List *files)
+{
+	LhFile	   *file = lh_file_writer_finish(writer);
+
+	lh_file_insert(file, GetCurrentCommandId(true));
+	LH_FAULT_POINT("publish-file-cataloged");
+	return lappend(files, file);
+}
+
+/* Moves what snapshot sees of the delta into files, and returns these. */
+static List *
+move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
+	bool	   *isnull = palloc(sizeof(bool) * Max(desc->natts, 1));
+	List	   *files = NIL;
+	LhFileWriter *writer = NULL;
+	LhOptions	options;
+	DeltaShape	shape;
+	LhDeltaScan *scan;
+	uint64		row_id;
+	MinimalTuple tuple;
+
+	look_at_delta(rel, snapshot, &shape);
+	if (shape.rows == 0)
+		return NIL;
+	lh_options_of(rel, &options);
+	scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
+	while (lh_delta_scan_next(scan, ForwardScanDirection, &row_id, &tuple))
+	{
+		HeapTupleData htup;
+
+		CHECK_FOR_INTERRUPTS();
+		if (writer == NULL)
+			writer = lh_file_writer_begin(rel, desc, &options, &identity->table_uuid,
+										  identity->storage_id,
+										  shape.breaks > MAX_ID_BREAKS + shape.rows / options.row_group_rows);
+		htup.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
+		htup.t_data = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
+		heap_deform_tuple(&htup, desc, values, isnull);
+		lh_file_writer_put(writer, values, isnull, row_id);
+		lh_delta_scan_delete(scan);
+		if (lh_file_writer_bytes(writer) >= options.target_file_size)
+		{
+			files = end_file(writer, files);
+			writer = NULL;
+		}
+	}
+	if (writer != NULL)
+		files = end_file(writer, files);
+	lh_delta_scan_end(scan);
+	CommandCounterIncrement();
+	return files;
+}
+
+/* The millisecond at or after now: Iceberg counts in milliseconds. */
+static TimestampTz
+snapshot_time(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		rest = now % 1000;
+
+	if (rest < 0)
+		rest += 1000;
+	return rest == 0 ? now : now + 1000 - rest;
+}
+
+static void
+random_uuid(pg_uuid_t *uuid)
+{
+	if (!pg_strong_random(uuid->data, UUID_LEN))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
+	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
+}
+
+static int64
+sum_rows(List *files)
+{
+	int64		rows = 0;
+	ListCell   *lc;
+
+	foreach(lc, files)
+		rows += ((LhFile *) lfirst(lc))->row_count;
+	return rows;
+}
+
+/* Files of replaced contents: published ones leave the table, others were never in it. */
+static List *
+leaving_files(const LhIdentity *identity, Snapshot snapshot)
+{
+	List	   *removed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, lh_file_list_replaced(&identity->table_uuid, identity->storage_id, snapshot))
+	{
+		LhFile	   *file = lfirst(lc);
+
+		if (file->added_seq > 0)
+			removed = lappend(removed, file);
+		else
+			lh_file_delete(file);	/* the sweeper removes the object */
+	}
+	return removed;
+}
+
+static void
+record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebergCommit *commit)
+{
+	LhVersion	version = {0};
+	ListCell   *lc;
+
+	if (commit->new_version)
+	{
+		table->last_seq++;
+		foreach(lc, commit->added)
+			lh_file_stamp(lfirst(lc), table->last_seq, 0);
+		foreach(lc, commit->removed)
+			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
+
+		version.table_uuid = identity->table_uuid;
+		version.seq = table->last_seq;
+		version.snapshot_id = commit->snapshot_id;
+		version.valid_from = (commit->timestamp_ms -
+							  (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000)) * 1000;
+		version.operation = commit->operation;
+		version.total_rows = commit->total_rows;
+		version.total_files = commit->total_files;
+		version.total_bytes = commit->total_bytes;
+		version.added_rows = sum_rows(commit->added);
+		version.removed_rows = sum_rows(commit->removed);
+		version.location = table->location;
+		version.metadata_name = commit->metadata_name;
+		lh_version_insert(&version);
+	}
+	table->relid = RelationGetRelid(rel);
+	table->storage_id = identity->storage_id;
+	table->snapshot_id = commit->snapshot_id;
+	table->metadata_name = commit->metadata_name;
+	lh_table_put(table);
+}
+
+static void
+publish_relation(Relation rel, LhPublication *result)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	TimestampTz valid_from = snapshot_time();
+	LhIcebergCommit commit = {0};
+	LhIdentity	identity;
+	LhOptions	options;
+	LhTable    *table;
+
+	XLogFlush(GetXLogInsertRecPtr());
+	lh_metapage_read(rel, &identity);
+	table = lh_table_get(&identity.table_uuid, snapshot);
+
+	/* files before the delta: what move_delta adds is appended below */
+	commit.added = lh_file_list(identity.storage_id, true, snapshot);
+	if (table != NULL)
+		commit.removed = leaving_files(&identity, snapshot);
+	if (lh_delta_exists(rel))
+		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
+	LH_FAULT_POINT("publish-delta-moved");
+
+	if (table == NULL)
+	{
+		table = palloc0(sizeof(LhTable));
+		table->table_uuid = identity.table_uuid;
+		table->database_id = MyDatabaseId;
+		random_uuid(&table->iceberg_uuid);
+		lh_options_of(rel, &options);
+		table->location = lh_table_location(rel, &options, &identity.table_uuid);
+		ItemPointerSetInvalid(&table->tid);
+	}
+	else
+		commit.previous = table;
+	commit.location = table->location;
+	commit.iceberg_uuid = lh_uuid_to_string(&table->iceberg_uuid);
+	commit.desc = RelationGetDescr(rel);
+	commit.valid_from = valid_from;
+	lh_iceberg_commit(&commit);
+	LH_FAULT_POINT("publish-metadata-written");
+	if (commit.new_metadata)
+		record_version(rel, &identity, table, &commit);
+
+	result->snapshot_id = commit.snapshot_id;
+	result->new_version = commit.new_metadata;
+	result->location = table->location;
+	result->metadata_name = commit.metadata_name;
+}
+
+bool
+lh_publish_table(Oid relid, LhPublication *result)
+{
+	Relation	rel;
+	bool		ours;
+
+	memset(result, 0, sizeof(*result));
+	/* never stand in the way of DDL: the caller tries again later */
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("relation %u is locked", relid)));
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+	{
+		UnlockRelationOid(relid, AccessShareLock);
+		return false;
+	}
+	ours = lh_relation_is_lakehouse(rel);
+	if (ours)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		publish_relation(rel, result);
+		PopActiveSnapshot();
+	}
+	relation_close(rel, NoLock);
+	return ours;
+}
+
+/*
+ * Readers that are given only the folder find the newest metadata by this
+ * object: its file name without ".metadata.json".
+ */
+void
+lh_publish_hint(const char *location, const char *metadata_name)
+{
+	const char *base = strrchr(metadata_name, '/');
+	const char *end;
+
+	base = base != NULL ? base + 1 : metadata_name;
+	end = strstr(base, ".metadata.json");
+	lh_store_put(lh_store_open(location), "metadata/version-hint.text", base,
+				 end != NULL ? end - base : strlen(base), true);
+}

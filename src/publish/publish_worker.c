@@ -1,0 +1,390 @@
+/*
+ * publish_worker.c
+ *	  The publisher of one database: draws tables from its slot, publishes each
+ *	  in a transaction of its own, answers those who wait.
+ *
+ * Under continuous small commits a table is published at most once in
+ * MIN_INTERVAL_MS (or the table's "publish" interval), unless somebody waits
+ * for it.  A table whose publication fails is tried again after a time that
+ * doubles up to MAX_RETRY_MS, and shows in lakehouse.publisher_status().
+ * With nothing to do for IDLE_EXIT_MS the process ends.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "objstore/objstore.h"
+#include "publish/lh_publish_int.h"
+
+#define MIN_INTERVAL_MS		1000
+#define FIRST_RETRY_MS		500
+#define LOCKED_RETRY_MS		100
+#define MAX_RETRY_MS		60000
+#define IDLE_EXIT_MS		10000
+
+/* A table that has, or may have, something to publish. */
+typedef struct Job
+{
+	Oid			relid;			/* hash key */
+	bool		pending;
+	bool		waited_for;		/* a request is running */
+	int			failures;
+	TimestampTz due;			/* not before */
+	TimestampTz last_published;
+} Job;
+
+static HTAB *jobs;
+static LhDatabaseSlot *my_slot;
+
+PGDLLEXPORT void lh_worker_main(Datum arg);
+
+static void
+leave_slot(int code, Datum arg)
+{
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	my_slot->worker_pid = 0;
+	my_slot->worker_latch = NULL;
+	my_slot->starting = false;
+	/* what was being done for somebody goes to the next worker */
+	for (int i = 0; i < LH_MAX_REQUESTS; i++)
+	{
+		LhRequest  *request = &lh_publish_shared->requests[i];
+
+		if (request->state == LH_REQUEST_RUNNING && request->database == my_slot->database)
+		{
+			request->state = LH_REQUEST_WAITING;
+			my_slot->look_at_all = true;
+		}
+	}
+	if (code != 0)
+		my_slot->look_at_all = true;
+	if (lh_publish_shared->launcher_latch != NULL && my_slot->look_at_all)
+		SetLatch(lh_publish_shared->launcher_latch);
+	LWLockRelease(lh_publish_shared->lock);
+	ConditionVariableBroadcast(&lh_publish_shared->changed);
+}
+
+static void
+enter_slot(Oid database)
+{
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	my_slot = lh_database_slot(database, true);
+	if (my_slot == NULL || my_slot->held > 0 || my_slot->worker_pid != 0)
+	{
+		if (my_slot != NULL)
+			my_slot->starting = false;
+		LWLockRelease(lh_publish_shared->lock);
+		proc_exit(0);
+	}
+	my_slot->worker_pid = MyProcPid;
+	my_slot->worker_latch = MyLatch;
+	my_slot->starting = false;
+	LWLockRelease(lh_publish_shared->lock);
+	before_shmem_exit(leave_slot, (Datum) 0);
+}
+
+static Job *
+get_job(Oid relid)
+{
+	bool		found;
+	Job		   *job = hash_search(jobs, &relid, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		memset((char *) job + sizeof(Oid), 0, sizeof(Job) - sizeof(Oid));
+		job->relid = relid;
+	}
+	return job;
+}
+
+/* Every lakehouse table gets a job; hints are set right. */
+static void
+look_at_all_tables(void)
+{
+	Relation	pg_class;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			am;
+	ListCell   *lc;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	am = lh_am_oid();
+	if (OidIsValid(am))
+	{
+		pg_class = table_open(RelationRelationId, AccessShareLock);
+		scan = systable_beginscan(pg_class, InvalidOid, false, NULL, 0, NULL);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+			if (form->relam == am && !OidIsValid(form->relrewrite))
+				get_job(form->oid)->pending = true;
+		}
+		systable_endscan(scan);
+		table_close(pg_class, AccessShareLock);
+		foreach(lc, lh_table_list(GetActiveSnapshot()))
+		{
+			LhTable    *table = lfirst(lc);
+
+			if (table->database_id == MyDatabaseId)
+				lh_publish_hint(table->location, table->metadata_name);
+		}
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+static void
+collect_jobs(void)
+{
+	bool		all;
+	int			n;
+	Oid			pending[LH_MAX_PENDING];
+
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	all = my_slot->look_at_all;
+	n = my_slot->n_pending;
+	memcpy(pending, my_slot->pending, sizeof(Oid) * n);
+	my_slot->look_at_all = false;
+	my_slot->n_pending = 0;
+	for (int i = 0; i < LH_MAX_REQUESTS; i++)
+	{
+		LhRequest  *request = &lh_publish_shared->requests[i];
+
+		if (request->state == LH_REQUEST_WAITING && request->database == MyDatabaseId)
+		{
+			Job		   *job = get_job(request->relid);
+
+			request->state = LH_REQUEST_RUNNING;
+			job->pending = job->waited_for = true;
+			job->due = 0;
+		}
+	}
+	LWLockRelease(lh_publish_shared->lock);
+	for (int i = 0; i < n; i++)
+		get_job(pending[i])->pending = true;
+	if (all)
+		look_at_all_tables();
+}
+
+static void
+answer_requests(Oid relid, const LhPublication *published, int sqlerrcode, const char *error)
+{
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < LH_MAX_REQUESTS; i++)
+	{
+		LhRequest  *request = &lh_publish_shared->requests[i];
+
+		if (request->state != LH_REQUEST_RUNNING || request->database != MyDatabaseId ||
+			request->relid != relid)
+			continue;
+		if (error == NULL)
+		{
+			request->state = LH_REQUEST_DONE;
+			request->snapshot_id = published->snapshot_id;
+		}
+		else
+		{
+			request->state = LH_REQUEST_FAILED;
+			request->sqlerrcode = sqlerrcode;
+			strlcpy(request->error, error, sizeof(request->error));
+		}
+	}
+	LWLockRelease(lh_publish_shared->lock);
+	ConditionVariableBroadcast(&lh_publish_shared->changed);
+}
+
+static int
+publish_interval(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	LhOptions	options;
+	int			ms = MIN_INTERVAL_MS;
+
+	if (rel != NULL)
+	{
+		if (lh_relation_is_lakehouse(rel))
+		{
+			lh_options_of(rel, &options);
+			ms = Max(ms, options.publish_ms);
+		}
+		relation_close(rel, AccessShareLock);
+	}
+	return ms;
+}
+
+static void
+job_failed(Job *job, ErrorData *error)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		/* somebody alters the table: those who wait go on waiting */
+		job->due = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+		return;
+	}
+	job->failures++;
+	job->due = TimestampTzPlusMilliseconds(now, Min(MAX_RETRY_MS, FIRST_RETRY_MS << Min(job->failures - 1, 10)));
+	lh_failure_set(job->relid, job->failures, job->due, error->message);
+	answer_requests(job->relid, NULL, error->sqlerrcode, error->message);
+	job->waited_for = false;
+}
+
+static void
+run_job(Job *job)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	LhPublication published;
+	int			interval = MIN_INTERVAL_MS;
+	bool		exists = false;
+
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		pgstat_report_activity(STATE_RUNNING, psprintf("publishing table %u", job->relid));
+		interval = publish_interval(job->relid);
+		exists = lh_publish_table(job->relid, &published);
+		if (exists)
+		{
+			published.location = MemoryContextStrdup(cxt, published.location);
+			published.metadata_name = MemoryContextStrdup(cxt, published.metadata_name);
+		}
+		LH_FAULT_POINT("publish-commit");
+		CommitTransactionCommand();
+		LH_FAULT_POINT("publish-committed");
+		MemoryContextSwitchTo(cxt);
+		if (exists && published.new_version)
+			lh_publish_hint(published.location, published.metadata_name);
+		job->pending = job->waited_for = false;
+		job->failures = 0;
+		job->last_published = GetCurrentTimestamp();
+		job->due = TimestampTzPlusMilliseconds(job->last_published, interval);
+		lh_failure_clear(job->relid);
+		if (exists)
+			answer_requests(job->relid, &published, 0, NULL);
+		else
+			answer_requests(job->relid, NULL, ERRCODE_UNDEFINED_TABLE, "the table was dropped");
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(cxt);
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ereport(LOG,
+					(errcode(error->sqlerrcode),
+					 errmsg("could not publish table %u: %s", job->relid, error->message),
+					 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0));
+		job_failed(job, error);
+	}
+	PG_END_TRY();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (!exists && !job->pending)
+		hash_search(jobs, &job->relid, HASH_REMOVE, NULL);
+}
+
+/* Runs what is due; returns when the next job is, or PG_INT64_MAX. */
+static TimestampTz
+run_due_jobs(void)
+{
+	TimestampTz next = PG_INT64_MAX;
+	HASH_SEQ_STATUS seq;
+	Job		   *job;
+
+	hash_seq_init(&seq, jobs);
+	while ((job = hash_seq_search(&seq)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!job->pending)
+			continue;
+		if (job->due <= GetCurrentTimestamp())
+			run_job(job);		/* may remove this entry, which the scan allows */
+		else
+			next = Min(next, job->due);
+	}
+	return next;
+}
+
+static bool
+may_exit(void)
+{
+	bool		idle;
+
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	idle = my_slot->n_pending == 0 && !my_slot->look_at_all;
+	/* from here on a commit wakes the launcher */
+	if (idle)
+		my_slot->worker_latch = NULL;
+	LWLockRelease(lh_publish_shared->lock);
+	return idle;
+}
+
+void
+lh_worker_main(Datum arg)
+{
+	HASHCTL		ctl = {0};
+	MemoryContext loop_cxt;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	enter_slot(DatumGetObjectId(arg));
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
+
+	loop_cxt = AllocSetContextCreate(TopMemoryContext, "lakehouse publisher", ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(Job);
+	ctl.hcxt = TopMemoryContext;
+	jobs = hash_create("lakehouse publisher jobs", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	for (;;)
+	{
+		TimestampTz next;
+		long		timeout = IDLE_EXIT_MS;
+		int			events;
+
+		MemoryContextSwitchTo(loop_cxt);
+		MemoryContextReset(loop_cxt);
+		ResetLatch(MyLatch);
+		collect_jobs();
+		next = run_due_jobs();
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (next != PG_INT64_MAX)
+			timeout = Min(timeout, Max(1, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next)));
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   timeout, PG_WAIT_EXTENSION);
+		if ((events & WL_TIMEOUT) && next == PG_INT64_MAX && may_exit())
+			break;
+	}
+	proc_exit(0);
+}

@@ -1,0 +1,169 @@
+/*
+ * lh_storage.h
+ *	  Rows of a lakehouse table: the delta for small writes, Parquet files for
+ *	  big ones, and one scan over both.
+ */
+#ifndef LH_STORAGE_H
+#define LH_STORAGE_H
+
+#include "postgres.h"
+
+#include "access/sdir.h"
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "port/atomics.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+#include "catalog/lh_catalog.h"
+
+/* ---- delta (delta.c): rows of small statements, in the table's TOAST relation ---- */
+
+typedef struct LhDeltaScan LhDeltaScan;
+
+/* False when the table has no delta: everything is written to files then. */
+extern bool lh_delta_exists(Relation rel);
+extern void lh_delta_insert(Relation rel, uint64 row_id, TupleTableSlot *slot, CommandId cid);
+
+/*
+ * Scans rows by row id, from `first` to `last`.  The tuple of _next lies in
+ * memory of the scan until the next call; it has the attributes that the
+ * table had when it was written.
+ */
+extern LhDeltaScan *lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last);
+extern bool lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction,
+							   uint64 *row_id, MinimalTuple *tuple);
+extern void lh_delta_scan_delete(LhDeltaScan *scan);	/* the row last returned */
+extern void lh_delta_scan_end(LhDeltaScan *scan);
+
+/* ---- one Parquet file being written (file_writer.c) ---- */
+
+typedef struct LhFileWriter LhFileWriter;
+
+/* Lives in a child of CurrentMemoryContext; an error drops the unfinished file with it. */
+extern LhFileWriter *lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
+										  const pg_uuid_t *table_uuid, int64 storage_id,
+										  bool explicit_row_ids);
+extern void lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id);
+extern int64 lh_file_writer_rows(const LhFileWriter *writer);
+extern int64 lh_file_writer_group_rows(const LhFileWriter *writer); /* in the open row group */
+extern int64 lh_file_writer_bytes(const LhFileWriter *writer);	/* of the file so far, about */
+
+/* Makes the file durable and returns its catalog row, not yet inserted. */
+extern LhFile *lh_file_writer_finish(LhFileWriter *writer);
+extern void lh_file_writer_abandon(LhFileWriter *writer);
+
+/* ---- one Parquet file being read (file_reader.c) ---- */
+
+#define LH_BATCH_ROWS	1024
+
+typedef struct LhFileReader LhFileReader;
+
+/*
+ * Reads rows of `file` as rows of `desc` (kept by reference).  First select a
+ * row group, then a batch in it; then fetch columns as they are needed.
+ */
+extern LhFileReader *lh_file_reader_open(const LhFile *file, TupleDesc desc);
+extern const LhPqFileMeta *lh_file_reader_meta(const LhFileReader *reader);
+extern void lh_file_reader_group(LhFileReader *reader, int row_group);
+extern int64 lh_file_reader_group_rows(const LhFileReader *reader);
+
+/* Rows [start, start + n) of the row group, n <= LH_BATCH_ROWS. Ends the batch before. */
+extern void lh_file_reader_batch(LhFileReader *reader, int64 start, int n);
+
+/*
+ * Values of a column for the whole batch: arrays of the batch's length, valid
+ * until the next batch, as by-reference data is.
+ */
+extern void lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **isnull);
+extern uint64 lh_file_reader_row_id(LhFileReader *reader, int row);
+
+/* Starts reading a column of the selected row group, so that _column need not wait. */
+extern void lh_file_reader_prefetch(LhFileReader *reader, int attnum);
+extern void lh_file_reader_close(LhFileReader *reader);
+
+/* ---- scan over files and delta (row_scan.c) ---- */
+
+/* Shared between the processes of a parallel scan; zero to start. */
+typedef struct LhRowScanShared
+{
+	pg_atomic_uint32 next_unit;
+} LhRowScanShared;
+
+typedef struct LhRowScan LhRowScan;
+
+/*
+ * The row that a scan stands on: either row `row` of reader's batch, or a
+ * tuple of the delta.
+ */
+typedef struct LhRow
+{
+	uint64		row_id;
+	LhFileReader *reader;		/* NULL: from the delta */
+	int			row;
+	MinimalTuple tuple;
+} LhRow;
+
+/*
+ * Scans what `snapshot` sees of rel.  files != NIL or !with_delta: these
+ * files instead (time travel).  The snapshot must stay registered.
+ */
+extern LhRowScan *lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared);
+extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files);
+
+/* `desc` is the descriptor that rows are read as; the same in each call. */
+extern bool lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow *row);
+extern void lh_row_scan_rescan(LhRowScan *scan);
+extern void lh_row_scan_end(LhRowScan *scan);
+
+/* One row by its id, or false.  The row is valid until the next call or the end. */
+typedef struct LhRowFetch LhRowFetch;
+
+extern LhRowFetch *lh_row_fetch_begin(Relation rel);
+extern bool lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row);
+extern void lh_row_fetch_end(LhRowFetch *fetch);
+
+/*
+ * Time travel: a sampling method whose NextSampleBlock is this function keeps
+ * an LhVersionSample in tsm_state, and the scan reads those files instead of
+ * sampling.
+ */
+typedef struct LhVersionSample
+{
+	List	   *files;			/* LhFile; NIL: an empty version */
+} LhVersionSample;
+
+struct SampleScanState;
+extern BlockNumber lh_version_sample_block(struct SampleScanState *node, BlockNumber n_blocks);
+
+/* Exact number of rows that snapshot sees, from the catalog and the delta's index. */
+extern int64 lh_row_count(Relation rel, Snapshot snapshot);
+
+/* ---- writing rows by statement (statement.c) ---- */
+
+/*
+ * Inserts the slot's row as command cid and sets its tts_tid.  `bulk` says
+ * that the statement is known to be a big one.
+ */
+extern void lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk);
+
+/* Ends the files of statements on rel / of statements deeper than depth / of all. */
+extern void lh_statement_end(Relation rel);
+extern void lh_statement_end_deeper(int depth);
+extern void lh_statement_end_all(void);
+
+/* Ends open files that hold rows visible to snapshot, before it is used to read rel. */
+extern void lh_statement_sync(Relation rel, Snapshot snapshot);
+extern void lh_statement_set_depth(int depth);
+extern int	lh_statement_depth(void);
+extern void lh_statement_forget(void);	/* at the end of a transaction */
+extern void lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool commit);
+
+/* ---- what this transaction changed, for the publisher (dirty.c) ---- */
+
+extern void lh_dirty_add(Oid relid);
+extern bool lh_dirty_any(void);
+extern List *lh_dirty_relations(void);	/* OIDs, in the transaction's memory */
+extern void lh_dirty_forget(void);
+
+#endif							/* LH_STORAGE_H */

@@ -1,0 +1,334 @@
+/*
+ * statement.c
+ *	  Rows written by a statement: to the delta first, and past the bulk
+ *	  threshold straight into Parquet files.
+ *
+ * A file is ended, and its catalog row inserted with the statement's command
+ * id, when the statement ends (COPY and its like say so, the executor's end is
+ * seen through a hook), when it has the target size, or when somebody with a
+ * newer command id wants to read the table.  So nothing of a statement is
+ * kept in memory beyond it, and a cursor or a savepoint sees what it would
+ * see on a heap.
+ *
+ * A statement here is (relation file, subtransaction, command id).  Its state
+ * lives in TopTransactionContext; the end of a (sub)transaction that did not
+ * commit drops it, and with it the unfinished file.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "objstore/objstore.h"
+#include "storage/lh_storage.h"
+#include "types/pg_compat.h"
+
+#define MAX_DELTA_RESERVE	1024
+
+typedef struct Statement
+{
+	Oid			relid;
+	RelFileNode node;			/* another one: the table was rewritten */
+	SubTransactionId subid;
+	CommandId	cid;
+	int			depth;			/* of executor nesting */
+	MemoryContext cxt;
+	LhOptions	options;
+	LhIdentity	identity;
+	int64		delta_rows;		/* written since the start or the last file */
+	LhFileWriter *writer;		/* NULL: rows go to the delta */
+	uint64		next_row_id;	/* reserved ids not yet used */
+	uint64		end_row_id;
+	int64		reserve;		/* how many ids to reserve next */
+} Statement;
+
+static List *statements = NIL;	/* in TopTransactionContext */
+static int	executor_depth = 0;
+
+int
+lh_statement_depth(void)
+{
+	return executor_depth;
+}
+
+void
+lh_statement_set_depth(int depth)
+{
+	executor_depth = depth;
+}
+
+void
+lh_statement_forget(void)
+{
+	statements = NIL;			/* the memory went with the transaction */
+	executor_depth = 0;
+}
+
+static Statement *
+find_statement(Relation rel, CommandId cid)
+{
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	ListCell   *lc;
+
+	foreach(lc, statements)
+	{
+		Statement  *st = lfirst(lc);
+
+		if (st->relid == RelationGetRelid(rel) && st->subid == subid && st->cid == cid &&
+			RelFileNodeEquals(st->node, rel->rd_node))
+			return st;
+	}
+	return NULL;
+}
+
+/*
+ * A table being rewritten is written through a transient relation, whose
+ * files belong to the original.
+ */
+static void
+adopt_identity(Relation rel, LhIdentity *identity)
+{
+	Relation	original;
+	LhIdentity	theirs;
+
+	if (!OidIsValid(rel->rd_rel->relrewrite))
+		return;
+	original = table_open(rel->rd_rel->relrewrite, NoLock); /* locked by the rewrite */
+	if (lh_relation_is_lakehouse(original))
+	{
+		lh_metapage_read(original, &theirs);
+		if (memcmp(&theirs.table_uuid, &identity->table_uuid, sizeof(pg_uuid_t)) != 0)
+		{
+			lh_metapage_set_uuid(rel, &theirs.table_uuid);
+			identity->table_uuid = theirs.table_uuid;
+		}
+	}
+	table_close(original, NoLock);
+}
+
+static Statement *
+begin_statement(Relation rel, CommandId cid)
+{
+	MemoryContext cxt = AllocSetContextCreate(TopTransactionContext, "lakehouse statement", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	Statement  *st = palloc0(sizeof(Statement));
+
+	st->cxt = cxt;
+	st->relid = RelationGetRelid(rel);
+	st->node = rel->rd_node;
+	st->subid = GetCurrentSubTransactionId();
+	st->cid = cid;
+	st->depth = executor_depth;
+	st->reserve = 1;
+	lh_dirty_add(OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite : st->relid);
+	lh_options_of(rel, &st->options);
+	lh_metapage_read(rel, &st->identity);
+	adopt_identity(rel, &st->identity);
+	MemoryContextSwitchTo(TopTransactionContext);
+	statements = lappend(statements, st);
+	MemoryContextSwitchTo(old);
+	return st;
+}
+
+static void
+reserve_row_ids(Statement *st, Relation rel, int64 n)
+{
+	st->next_row_id = lh_row_ids_reserve(rel, n);
+	st->end_row_id = st->next_row_id + n;
+}
+
+/* Ends the open file, if any, and gives it to the catalog. */
+static void
+end_file(Statement *st)
+{
+	MemoryContext old;
+	LhFile	   *file;
+
+	if (st->writer == NULL)
+		return;
+	old = MemoryContextSwitchTo(st->cxt);
+	file = lh_file_writer_finish(st->writer);
+	st->writer = NULL;
+	st->delta_rows = 0;
+	lh_file_insert(file, st->cid);
+	LH_FAULT_POINT("file-cataloged");
+	MemoryContextSwitchTo(old);
+}
+
+static void
+begin_file(Statement *st, Relation rel)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->cxt);
+
+	st->writer = lh_file_writer_begin(rel, RelationGetDescr(rel), &st->options,
+									  &st->identity.table_uuid, st->identity.storage_id, false);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot)
+{
+	if (st->writer != NULL && lh_file_writer_group_rows(st->writer) == 0 &&
+		lh_file_writer_bytes(st->writer) >= st->options.target_file_size)
+		end_file(st);
+	if (st->writer == NULL)
+		begin_file(st, rel);
+	if (st->next_row_id == st->end_row_id)
+		reserve_row_ids(st, rel, st->options.row_group_rows);
+	slot_getallattrs(slot);
+	lh_file_writer_put(st->writer, slot->tts_values, slot->tts_isnull, st->next_row_id);
+	lh_row_id_to_tid(st->next_row_id, &slot->tts_tid);
+	st->next_row_id++;
+}
+
+static void
+insert_into_delta(Statement *st, Relation rel, TupleTableSlot *slot, CommandId cid)
+{
+	if (st->next_row_id == st->end_row_id)
+	{
+		reserve_row_ids(st, rel, st->reserve);
+		st->reserve = Min(st->reserve * 2, MAX_DELTA_RESERVE);
+	}
+	lh_delta_insert(rel, st->next_row_id, slot, cid);
+	lh_row_id_to_tid(st->next_row_id, &slot->tts_tid);
+	st->next_row_id++;
+	st->delta_rows++;
+}
+
+void
+lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk)
+{
+	Statement  *st = find_statement(rel, cid);
+
+	if (st == NULL)
+		st = begin_statement(rel, cid);
+	if (st->writer != NULL || bulk || !lh_delta_exists(rel) ||
+		st->delta_rows >= st->options.bulk_threshold)
+		insert_into_file(st, rel, slot);
+	else
+		insert_into_delta(st, rel, slot, cid);
+	slot->tts_tableOid = RelationGetRelid(rel);
+	pgstat_count_heap_insert(rel, 1);
+}
+
+/* Ends a statement whose relation can still be opened. */
+static void
+end_statement(Statement *st)
+{
+	Relation	rel;
+
+	end_file(st);
+	statements = list_delete_ptr(statements, st);
+	if (st->next_row_id < st->end_row_id)
+	{
+		rel = try_relation_open(st->relid, NoLock);
+		if (rel != NULL)
+		{
+			if (RelFileNodeEquals(rel->rd_node, st->node))
+				lh_row_ids_return(rel, st->next_row_id, st->end_row_id);
+			relation_close(rel, NoLock);
+		}
+	}
+	MemoryContextDelete(st->cxt);
+}
+
+typedef bool (*StatementFilter) (const Statement *st, const void *arg);
+
+static void
+end_statements(StatementFilter filter, const void *arg)
+{
+	for (int i = list_length(statements) - 1; i >= 0; i--)
+	{
+		Statement  *st = list_nth(statements, i);
+
+		if (filter(st, arg))
+			end_statement(st);
+	}
+}
+
+static bool
+is_on_relation(const Statement *st, const void *arg)
+{
+	Relation	rel = (Relation) arg;
+
+	/* an outer statement on the same table goes on */
+	return st->relid == RelationGetRelid(rel) && st->depth >= executor_depth;
+}
+
+void
+lh_statement_end(Relation rel)
+{
+	LhIdentity	identity;
+
+	/* a rewrite of an empty table wrote nothing, yet keeps its identity */
+	if (OidIsValid(rel->rd_rel->relrewrite))
+	{
+		lh_metapage_read(rel, &identity);
+		adopt_identity(rel, &identity);
+	}
+	end_statements(is_on_relation, rel);
+}
+
+static bool
+is_deeper(const Statement *st, const void *arg)
+{
+	return st->depth > *(const int *) arg;
+}
+
+void
+lh_statement_end_deeper(int depth)
+{
+	end_statements(is_deeper, &depth);
+}
+
+static bool
+is_any(const Statement *st, const void *arg)
+{
+	return true;
+}
+
+void
+lh_statement_end_all(void)
+{
+	end_statements(is_any, NULL);
+}
+
+void
+lh_statement_sync(Relation rel, Snapshot snapshot)
+{
+	ListCell   *lc;
+
+	foreach(lc, statements)
+	{
+		Statement  *st = lfirst(lc);
+
+		if (st->relid == RelationGetRelid(rel) && st->writer != NULL &&
+			(snapshot == NULL || !IsMVCCSnapshot(snapshot) || st->cid < snapshot->curcid))
+			end_file(st);
+	}
+}
+
+void
+lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool commit)
+{
+	for (int i = list_length(statements) - 1; i >= 0; i--)
+	{
+		Statement  *st = list_nth(statements, i);
+
+		if (st->subid != subid)
+			continue;
+		if (commit)
+			st->subid = parent;
+		else
+		{
+			statements = list_delete_nth_cell(statements, i);
+			MemoryContextDelete(st->cxt);	/* aborts the upload */
+		}
+	}
+}

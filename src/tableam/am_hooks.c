@@ -1,0 +1,174 @@
+/*
+ * am_hooks.c
+ *	  Ends of statements, transactions and tables.
+ *
+ * Statements that write files end them in ExecutorFinish, before AFTER
+ * triggers look at the rows, and once more after it: data-modifying WITH
+ * queries run to their end there.  Nesting is counted, so that a function
+ * called for each row of an INSERT does not end the INSERT's file.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "tableam/lh_tableam.h"
+#include "tableam/lh_tableam_hooks_int.h"
+#include "tableam/lh_tableam_int.h"
+
+static ExecutorRun_hook_type previous_run = NULL;
+static ExecutorFinish_hook_type previous_finish = NULL;
+static object_access_hook_type previous_access = NULL;
+
+/* ---- statements ---- */
+
+static void
+run_hook(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+{
+	int			depth = lh_statement_depth();
+
+	lh_statement_set_depth(depth + 1);
+	PG_TRY();
+	{
+		if (previous_run != NULL)
+			previous_run(query, direction, count, execute_once);
+		else
+			standard_ExecutorRun(query, direction, count, execute_once);
+	}
+	PG_FINALLY();
+	{
+		lh_statement_set_depth(depth);
+	}
+	PG_END_TRY();
+}
+
+static void
+finish_hook(QueryDesc *query)
+{
+	int			depth = lh_statement_depth();
+
+	lh_statement_end_deeper(depth);
+	lh_statement_set_depth(depth + 1);
+	PG_TRY();
+	{
+		if (previous_finish != NULL)
+			previous_finish(query);
+		else
+			standard_ExecutorFinish(query);
+	}
+	PG_FINALLY();
+	{
+		lh_statement_set_depth(depth);
+	}
+	PG_END_TRY();
+	lh_statement_end_deeper(depth);
+}
+
+/* ---- transactions ---- */
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			lh_statement_end_all();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			lh_statement_forget();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		lh_statement_subxact_end(subid, parent, true);
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		lh_statement_subxact_end(subid, parent, false);
+}
+
+/* ---- dropped tables ---- */
+
+/*
+ * Leaves a note for the publisher to remove the table's objects.  The
+ * transient relation of a rewrite ends with the table's old contents, which
+ * older versions still need: it counts only when the table itself is no
+ * longer ours.
+ */
+static void
+note_drop(Oid relid)
+{
+	Relation	rel;
+	LhIdentity	identity;
+	LhTable    *table;
+	LhOptions	options;
+
+	if (lh_relation_am(relid) != lh_am_oid() || !lh_catalog_exists())
+		return;
+	rel = relation_open(relid, NoLock);
+	if (lh_relation_is_lakehouse(rel) &&
+		(!OidIsValid(rel->rd_rel->relrewrite) ||
+		 lh_relation_am(rel->rd_rel->relrewrite) != lh_am_oid()))
+	{
+		lh_metapage_read(rel, &identity);
+		table = lh_table_get(&identity.table_uuid, NULL);
+		lh_options_of(rel, &options);
+		lh_garbage_insert(&identity.table_uuid,
+						  table != NULL ? table->location :
+						  lh_table_location(rel, &options, &identity.table_uuid));
+		lh_dirty_add(relid);
+	}
+	relation_close(rel, NoLock);
+}
+
+static void
+access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (previous_access != NULL)
+		previous_access(access, class_id, object_id, sub_id, arg);
+	if (class_id != RelationRelationId || IsBinaryUpgrade)
+		return;
+	if (access == OAT_DROP && sub_id == 0)
+		note_drop(object_id);
+	else if (access == OAT_POST_ALTER)
+	{
+		Oid			relam = lh_relation_am(object_id);
+
+		if (OidIsValid(relam) && relam == lh_am_oid())
+			lh_dirty_add(object_id);
+	}
+}
+
+void
+lh_hooks_init(void)
+{
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_hook;
+	previous_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_hook;
+	previous_access = object_access_hook;
+	object_access_hook = access_hook;
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
+
+void
+lh_tableam_init(void)
+{
+	lh_slot_ops_init();
+	lh_utility_init();
+	lh_hooks_init();
+}

@@ -1,0 +1,319 @@
+/*
+ * am_scan.c
+ *	  Sequential, parallel, sampling and ANALYZE scans.
+ */
+#include "postgres.h"
+
+#include "access/relscan.h"
+#include "access/tsmapi.h"
+#include "access/xact.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/predicate.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "tableam/lh_tableam_int.h"
+
+/* Rows that TABLESAMPLE takes for one block: a run in scan order. */
+#define SAMPLE_BLOCK_ROWS	LH_ROWS_PER_BLOCK
+
+/* ANALYZE looks at no more than about this many rows. */
+#define ANALYZE_ROWS		300000
+
+typedef struct LhScanDescData
+{
+	TableScanDescData base;
+	MemoryContext cxt;
+	LhRowScan  *rows;			/* NULL until the first row is asked for, when sampling */
+
+	/* TABLESAMPLE */
+	int64		sample_rows;	/* in the table, -1 unknown */
+	int64		sample_pos;		/* rows passed */
+	BlockNumber sample_block;	/* InvalidBlockNumber before the first */
+	OffsetNumber sample_max;	/* rows in it */
+	OffsetNumber sample_offset; /* passed in it */
+
+	/* ANALYZE */
+	int64		analyze_rows;	/* live, -1 before the first */
+	double		analyze_fraction;	/* of batches that are looked at */
+} LhScanDescData;
+
+typedef LhScanDescData *LhScanDesc;
+
+typedef struct LhParallelScanDescData
+{
+	ParallelTableScanDescData base;
+	LhRowScanShared shared;
+} LhParallelScanDescData;
+
+static void
+begin_rows(LhScanDesc scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+	LhParallelScanDescData *pscan = (LhParallelScanDescData *) scan->base.rs_parallel;
+
+	scan->rows = lh_row_scan_begin(scan->base.rs_rd, scan->base.rs_snapshot,
+								   pscan != NULL ? &pscan->shared : NULL);
+	MemoryContextSwitchTo(old);
+}
+
+TableScanDesc
+lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *key,
+			  ParallelTableScanDesc pscan, uint32 flags)
+{
+	LhScanDesc	scan = palloc0(sizeof(LhScanDescData));
+
+	lh_require_preload(rel);
+	RelationIncrementReferenceCount(rel);
+	scan->base.rs_rd = rel;
+	scan->base.rs_snapshot = snapshot;
+	scan->base.rs_nkeys = nkeys;
+	scan->base.rs_flags = flags;
+	scan->base.rs_parallel = pscan;
+	scan->cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse table scan", ALLOCSET_SMALL_SIZES);
+	scan->sample_rows = scan->analyze_rows = -1;
+	scan->sample_block = InvalidBlockNumber;
+
+	lh_statement_sync(rel, snapshot);
+	if (flags & (SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN))
+		PredicateLockRelation(rel, snapshot);
+
+	/*
+	 * The files are listed now, not with the first row: a cursor shows what
+	 * was there when it was opened.  Only a time-travel scan does not know
+	 * yet what it will read.
+	 */
+	if (flags & SO_TYPE_SEQSCAN)
+		begin_rows(scan);
+	return (TableScanDesc) scan;
+}
+
+void
+lh_scan_end(TableScanDesc sscan)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	if (scan->rows != NULL)
+		lh_row_scan_end(scan->rows);
+	RelationDecrementReferenceCount(sscan->rs_rd);
+	if (sscan->rs_flags & SO_TEMP_SNAPSHOT)
+		UnregisterSnapshot(sscan->rs_snapshot);
+	MemoryContextDelete(scan->cxt);
+	pfree(scan);
+}
+
+void
+lh_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key, bool set_params,
+			   bool allow_strat, bool allow_sync, bool allow_pagemode)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	if (sscan->rs_flags & SO_TYPE_SAMPLESCAN)
+	{
+		/* parameters, and with them the version, may have changed */
+		if (scan->rows != NULL)
+			lh_row_scan_end(scan->rows);
+		scan->rows = NULL;
+		scan->sample_rows = -1;
+		scan->sample_pos = 0;
+		scan->sample_block = InvalidBlockNumber;
+	}
+	else if (scan->rows != NULL)
+		lh_row_scan_rescan(scan->rows);
+}
+
+bool
+lh_scan_getnextslot(TableScanDesc sscan, ScanDirection direction, TupleTableSlot *slot)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	LhRow		row;
+
+	/* the slot may point into the batch that is about to go */
+	ExecClearTuple(slot);
+	if (scan->rows == NULL)
+		begin_rows(scan);
+	if (!lh_row_scan_next(scan->rows, slot->tts_tupleDescriptor, direction, &row))
+		return false;
+	lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
+	pgstat_count_heap_getnext(sscan->rs_rd);
+	return true;
+}
+
+/* ---- parallel scan ---- */
+
+Size
+lh_parallelscan_estimate(Relation rel)
+{
+	return sizeof(LhParallelScanDescData);
+}
+
+Size
+lh_parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan)
+{
+	LhParallelScanDescData *lscan = (LhParallelScanDescData *) pscan;
+
+	lscan->base.phs_relid = RelationGetRelid(rel);
+	lscan->base.phs_syncscan = false;
+	pg_atomic_init_u32(&lscan->shared.next_unit, 0);
+	return sizeof(LhParallelScanDescData);
+}
+
+void
+lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan)
+{
+	pg_atomic_write_u32(&((LhParallelScanDescData *) pscan)->shared.next_unit, 0);
+}
+
+/* ---- TABLESAMPLE ---- */
+
+static bool
+is_version_scan(struct SampleScanState *state)
+{
+	return state->tsmroutine->NextSampleBlock == lh_version_sample_block;
+}
+
+static void
+begin_version(LhScanDesc scan, struct SampleScanState *state)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+	LhVersionSample *sample = state->tsm_state;
+
+	scan->rows = lh_row_scan_begin_files(scan->base.rs_rd, sample->files);
+	MemoryContextSwitchTo(old);
+}
+
+/* Moves the scan on to row number `pos`. */
+static void
+skip_to(LhScanDesc scan, TupleDesc desc, int64 pos)
+{
+	LhRow		row;
+
+	if (pos < scan->sample_pos)
+	{
+		lh_row_scan_rescan(scan->rows);
+		scan->sample_pos = 0;
+	}
+	while (scan->sample_pos < pos && lh_row_scan_next(scan->rows, desc, ForwardScanDirection, &row))
+		scan->sample_pos++;
+}
+
+bool
+lh_scan_sample_next_block(TableScanDesc sscan, struct SampleScanState *state)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	TsmRoutine *tsm = state->tsmroutine;
+	BlockNumber n_blocks;
+	int64		first;
+
+	if (is_version_scan(state))
+	{
+		/* one block: the version */
+		if (scan->rows != NULL)
+			return false;
+		begin_version(scan, state);
+		return true;
+	}
+	if (scan->rows == NULL)
+		begin_rows(scan);
+	if (scan->sample_rows < 0)
+		scan->sample_rows = lh_row_count(sscan->rs_rd, sscan->rs_snapshot);
+	n_blocks = (BlockNumber) ((scan->sample_rows + SAMPLE_BLOCK_ROWS - 1) / SAMPLE_BLOCK_ROWS);
+	if (n_blocks == 0)
+		return false;
+	if (tsm->NextSampleBlock != NULL)
+		scan->sample_block = tsm->NextSampleBlock(state, n_blocks);
+	else if (scan->sample_block == InvalidBlockNumber)
+		scan->sample_block = 0;
+	else
+		scan->sample_block++;
+	if (scan->sample_block == InvalidBlockNumber || scan->sample_block >= n_blocks)
+		return false;
+	first = (int64) scan->sample_block * SAMPLE_BLOCK_ROWS;
+	scan->sample_max = (OffsetNumber) Min(SAMPLE_BLOCK_ROWS, scan->sample_rows - first);
+	scan->sample_offset = 0;
+	skip_to(scan, RelationGetDescr(sscan->rs_rd), first);
+	return true;
+}
+
+bool
+lh_scan_sample_next_tuple(TableScanDesc sscan, struct SampleScanState *state, TupleTableSlot *slot)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	OffsetNumber offset;
+	LhRow		row;
+
+	if (is_version_scan(state))
+		return lh_scan_getnextslot(sscan, ForwardScanDirection, slot);
+
+	ExecClearTuple(slot);
+	offset = state->tsmroutine->NextSampleTuple(state, scan->sample_block, scan->sample_max);
+	if (!OffsetNumberIsValid(offset))
+		return false;
+	skip_to(scan, slot->tts_tupleDescriptor,
+			(int64) scan->sample_block * SAMPLE_BLOCK_ROWS + offset - 1);
+	if (!lh_row_scan_next(scan->rows, slot->tts_tupleDescriptor, ForwardScanDirection, &row))
+		return false;
+	scan->sample_pos++;
+	lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
+	return true;
+}
+
+/* ---- ANALYZE ---- */
+
+/*
+ * Core samples blocks of the main fork, which has one; the whole sample is
+ * returned for it.
+ */
+bool
+lh_scan_analyze_next_block(TableScanDesc sscan, BlockNumber blockno, BufferAccessStrategy bstrategy)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	if (scan->rows == NULL)
+	{
+		/* the scan of ANALYZE has no snapshot */
+		MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+		sscan->rs_snapshot = RegisterSnapshot(GetLatestSnapshot());
+		sscan->rs_flags |= SO_TEMP_SNAPSHOT;
+		MemoryContextSwitchTo(old);
+		scan->analyze_rows = lh_row_count(sscan->rs_rd, sscan->rs_snapshot);
+		scan->analyze_fraction = Min(1.0, (double) ANALYZE_ROWS / Max(scan->analyze_rows, 1));
+		begin_rows(scan);
+		scan->sample_offset = 0;
+	}
+	return true;
+}
+
+bool
+lh_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
+						   double *liverows, double *deadrows, TupleTableSlot *slot)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	LhRow		row;
+
+	ExecClearTuple(slot);
+	for (;;)
+	{
+		if (!lh_row_scan_next(scan->rows, slot->tts_tupleDescriptor, ForwardScanDirection, &row))
+		{
+			/* the exact number, once, whatever was looked at */
+			if (scan->analyze_rows > 0)
+				*liverows += (double) scan->analyze_rows;
+			scan->analyze_rows = 0;
+			return false;
+		}
+
+		/* decide by runs of rows, as a decoded batch costs the same for one row */
+		if (scan->sample_pos % LH_BATCH_ROWS == 0)
+			scan->sample_offset = pg_prng_double(&pg_global_prng_state) < scan->analyze_fraction;
+		scan->sample_pos++;
+		if (scan->sample_offset)
+			break;
+	}
+	lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
+	return true;
+}

@@ -1,0 +1,374 @@
+/*
+ * am_utility.c
+ *	  Utility commands that core alone would not get right for lakehouse tables.
+ *
+ * - Our storage options are taken out of CREATE TABLE, CREATE TABLE AS, CREATE
+ *	 MATERIALIZED VIEW and ALTER TABLE before core sees them, and stored
+ *	 afterwards (catalog/options.c says why).
+ * - Temporary and unlogged tables become heap tables: they are never published.
+ * - A table that turns into a lakehouse table gets its delta.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/toasting.h"
+#include "commands/defrem.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "objstore/objstore.h"
+#include "tableam/lh_tableam_hooks_int.h"
+#include "tableam/lh_tableam_int.h"
+
+#define AM_NAME "lakehouse"
+
+static ProcessUtility_hook_type previous_utility = NULL;
+
+static bool
+names_our_am(const char *access_method)
+{
+	return strcmp(access_method != NULL ? access_method : default_table_access_method, AM_NAME) == 0;
+}
+
+/* ---- options ---- */
+
+static const char *const heap_options[] = {
+	"fillfactor", "parallel_workers", "toast_tuple_target", "user_catalog_table",
+	"vacuum_index_cleanup", "vacuum_max_eager_freeze_failure_rate", "vacuum_truncate",
+	"log_autovacuum_min_duration"
+};
+
+static bool
+is_heap_option(const char *name)
+{
+	if (strncmp(name, "autovacuum_", strlen("autovacuum_")) == 0)
+		return true;
+	for (int i = 0; i < lengthof(heap_options); i++)
+		if (strcmp(name, heap_options[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Removes our options from *options and returns them, checked (when being set). */
+static List *
+take_options(List **options, bool check)
+{
+	List	   *ours = NIL;
+	List	   *theirs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, *options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (def->defnamespace != NULL || is_heap_option(def->defname))
+			theirs = lappend(theirs, def);
+		else if (lh_option_known(def->defname))
+		{
+			if (check)
+			{
+				char	   *value = defGetString(def);
+
+				lh_option_validate(def->defname, value);
+				if (strcmp(def->defname, "location") == 0)
+					lh_location_check(lh_location_normalize(value),
+									  has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES));
+			}
+			ours = lappend(ours, def);
+		}
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unrecognized option \"%s\" for a lakehouse table", def->defname),
+					 errhint("Options of lakehouse tables are bulk_threshold, compression, format_version, "
+							 "location, publish, row_group_rows and target_file_size.")));
+	}
+	*options = theirs;
+	return ours;
+}
+
+/* ---- CREATE ---- */
+
+static bool
+is_temporary(const RangeVar *rv)
+{
+	return rv->relpersistence != RELPERSISTENCE_PERMANENT ||
+		(rv->schemaname != NULL && strncmp(rv->schemaname, "pg_temp", strlen("pg_temp")) == 0);
+}
+
+typedef struct Creation
+{
+	RangeVar   *relation;
+	bool		existed;		/* IF NOT EXISTS */
+	List	   *options;		/* ours */
+} Creation;
+
+static void
+prepare_creation(RangeVar *relation, char **access_method, List **options,
+				 bool if_not_exists, Creation *creation)
+{
+	List	   *ours = take_options(options, true);
+
+	if (is_temporary(relation))
+	{
+		*access_method = pstrdup("heap");
+		return;
+	}
+	creation->relation = relation;
+	creation->options = ours;
+	creation->existed = if_not_exists && OidIsValid(RangeVarGetRelid(relation, NoLock, true));
+}
+
+static void
+finish_creation(const Creation *creation)
+{
+	Oid			relid;
+
+	if (creation->options == NIL || creation->existed)
+		return;
+	CommandCounterIncrement();
+	relid = RangeVarGetRelid(creation->relation, NoLock, true);
+	if (OidIsValid(relid))
+		lh_reloptions_put(relid, creation->options, NIL);
+}
+
+/* ---- ALTER ---- */
+
+typedef struct Alteration
+{
+	Oid			relid;
+	bool		set_access_method;
+	List	   *set;			/* our options */
+	List	   *reset;
+} Alteration;
+
+static void
+refuse_moving(Oid relid, List *set, List *reset)
+{
+	Relation	rel;
+	LhIdentity	identity;
+	ListCell   *lc;
+	bool		moves = false;
+
+	foreach(lc, list_concat_copy(set, reset))
+		moves |= strcmp(lfirst_node(DefElem, lc)->defname, "location") == 0;
+	if (!moves)
+		return;
+	rel = relation_open(relid, NoLock);
+	if (lh_relation_is_lakehouse(rel))
+	{
+		lh_metapage_read(rel, &identity);
+		if (lh_table_get(&identity.table_uuid, NULL) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("location of table \"%s\" cannot be changed", RelationGetRelationName(rel)),
+					 errdetail("The table has been published at its present location."),
+					 errhint("Create a new table at the other location and copy the rows.")));
+	}
+	relation_close(rel, NoLock);
+}
+
+/*
+ * Splits the statement's commands (already a copy); returns false if it has
+ * nothing to do with us.
+ */
+static bool
+prepare_alteration(AlterTableStmt *stmt, Alteration *alteration)
+{
+	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
+	Oid			relid;
+	Oid			relam;
+	bool		ours;
+	bool		core_options = false;
+	bool		unlogged = false;
+	List	   *cmds = NIL;
+	ListCell   *lc;
+
+	if (stmt->objtype != OBJECT_TABLE && stmt->objtype != OBJECT_MATVIEW)
+		return false;
+	relid = AlterTableLookupRelation(stmt, lockmode);
+	if (!OidIsValid(relid))
+		return false;
+	relam = lh_relation_am(relid);
+	ours = OidIsValid(relam) && relam == lh_am_oid();
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_SetAccessMethod && cmd->name != NULL && strcmp(cmd->name, AM_NAME) == 0)
+			ours = true;
+	}
+	if (!ours)
+		return false;
+
+	alteration->relid = relid;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_SetRelOptions || cmd->subtype == AT_ResetRelOptions)
+		{
+			List	   *options = (List *) cmd->def;
+			List	   *taken = take_options(&options, cmd->subtype == AT_SetRelOptions);
+
+			if (cmd->subtype == AT_SetRelOptions)
+				alteration->set = list_concat(alteration->set, taken);
+			else
+				alteration->reset = list_concat(alteration->reset, taken);
+			cmd->def = (Node *) options;
+			if (options == NIL)
+				continue;
+			core_options = true;
+		}
+		else if (cmd->subtype == AT_SetUnLogged)
+			unlogged = true;
+		else if (cmd->subtype == AT_SetAccessMethod)
+			alteration->set_access_method = true;
+		cmds = lappend(cmds, cmd);
+	}
+	if (unlogged)
+	{
+		AlterTableCmd *cmd = makeNode(AlterTableCmd);
+
+		cmd->subtype = AT_SetAccessMethod;
+		cmd->name = pstrdup("heap");
+		cmds = lappend(cmds, cmd);
+	}
+	stmt->cmds = cmds;
+	refuse_moving(relid, alteration->set, alteration->reset);
+	if (core_options)
+		alteration->set = list_concat(lh_reloptions_take(relid), alteration->set);
+	return true;
+}
+
+/* Later settings of an option win. */
+static List *
+last_settings(List *options)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+		bool		overridden = false;
+
+		for_each_from(lc2, options, foreach_current_index(lc) + 1)
+			overridden |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
+		if (!overridden)
+			result = lappend(result, def);
+	}
+	return result;
+}
+
+static void
+finish_alteration(const Alteration *alteration)
+{
+	Oid			relam;
+	List	   *set = NIL;
+	ListCell   *lc;
+
+	CommandCounterIncrement();
+	relam = lh_relation_am(alteration->relid);
+	if (!OidIsValid(relam))
+		return;
+	if (relam != lh_am_oid())
+	{
+		(void) lh_reloptions_take(alteration->relid);
+		return;
+	}
+	/* a RESET wins over what was taken out of the way */
+	foreach(lc, last_settings(alteration->set))
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+		ListCell   *lc2;
+		bool		is_reset = false;
+
+		foreach(lc2, alteration->reset)
+			is_reset |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
+		if (!is_reset)
+			set = lappend(set, def);
+	}
+	if (set != NIL || alteration->reset != NIL)
+		lh_reloptions_put(alteration->relid, set, alteration->reset);
+
+	/* SET ACCESS METHOD from an access method without TOAST: make the delta */
+	if (alteration->set_access_method)
+		AlterTableCreateToastTable(alteration->relid, (Datum) 0, AccessExclusiveLock);
+	lh_dirty_add(alteration->relid);
+}
+
+/* ---- the hook ---- */
+
+static void
+call_previous(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			  ProcessUtilityContext context, ParamListInfo params,
+			  QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (previous_utility != NULL)
+		previous_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+}
+
+static void
+utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	Creation	creation = {0};
+	Alteration	alteration = {0};
+
+	if (IsA(stmt, CreateStmt) && ((CreateStmt *) stmt)->partspec == NULL &&
+		names_our_am(((CreateStmt *) stmt)->accessMethod))
+	{
+		CreateStmt *create;
+
+		pstmt = copyObject(pstmt);
+		create = castNode(CreateStmt, pstmt->utilityStmt);
+		prepare_creation(create->relation, &create->accessMethod, &create->options,
+						 create->if_not_exists, &creation);
+	}
+	else if (IsA(stmt, CreateTableAsStmt) &&
+			 names_our_am(((CreateTableAsStmt *) stmt)->into->accessMethod))
+	{
+		CreateTableAsStmt *create;
+
+		pstmt = copyObject(pstmt);
+		create = castNode(CreateTableAsStmt, pstmt->utilityStmt);
+		prepare_creation(create->into->rel, &create->into->accessMethod, &create->into->options,
+						 create->if_not_exists, &creation);
+	}
+	else if (IsA(stmt, AlterTableStmt))
+	{
+		PlannedStmt *copy = copyObject(pstmt);
+
+		if (prepare_alteration(castNode(AlterTableStmt, copy->utilityStmt), &alteration))
+			pstmt = copy;
+	}
+	call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	if (creation.relation != NULL)
+		finish_creation(&creation);
+	if (OidIsValid(alteration.relid))
+		finish_alteration(&alteration);
+}
+
+void
+lh_utility_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+}
