@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/wait_event.h"
@@ -35,6 +36,20 @@ typedef struct LocalUpload
 	File		file;			/* 0 if not open */
 	off_t		size;
 } LocalUpload;
+
+/*
+ * Two processes, one making directories and one removing them, can keep in
+ * step with each other for long; up to a millisecond of sleep ends that.
+ */
+static void
+fall_out_of_step(void)
+{
+	int			save_errno = errno;
+
+	CHECK_FOR_INTERRUPTS();
+	pg_usleep((long) (pg_prng_double(&pg_global_prng_state) * 1000));
+	errno = save_errno;
+}
 
 /*
  * Makes the temporary file.  Its directory may be missing, or go away under
@@ -58,10 +73,13 @@ create_temp(LocalUpload *upload)
 		if (upload->file >= 0)
 			return;
 		upload->file = 0;
+		/* Making the parents may meet ENOENT as well: somebody removes them. */
 		if (errno == ENOENT && lh_local_make_parents(upload->path))
-			continue;
-		if (errno != EEXIST)
+			errno = ENOENT;
+		if (errno != ENOENT && errno != EEXIST)
 			break;
+		if (tries > 2)
+			fall_out_of_step();
 	}
 	lh_object_error(upload->store, upload->name, "create");
 }
