@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -316,6 +317,56 @@ get_array(ExactReader *r, const LhPgType *type)
 	return lh_make_array(type, values, nulls, ndim, dims, lbounds);
 }
 
+/* A datum passed by value, as the macros of its type would make it; values out of range are corrupt. */
+static Datum
+get_datum(ExactReader *r, const LhPgType *type)
+{
+	uint64		v = get_u64(r);
+	bool		valid = true;
+	Datum		datum = (Datum) v;
+
+	switch (type->kind)
+	{
+		case LH_KIND_BOOL:
+			valid = v <= 1;
+			break;
+		case LH_KIND_CHAR:
+			datum = CharGetDatum((char) v);
+			break;
+		case LH_KIND_INT2:
+			datum = Int16GetDatum((int16) v);
+			break;
+		case LH_KIND_INT4:
+		case LH_KIND_FLOAT4:
+			datum = Int32GetDatum((int32) v);
+			break;
+		case LH_KIND_OID:
+			datum = ObjectIdGetDatum((Oid) v);
+			break;
+		case LH_KIND_INT8:
+		case LH_KIND_XID8:
+		case LH_KIND_FLOAT8:
+			break;
+		case LH_KIND_DATE:
+			datum = Int32GetDatum((int32) v);
+			valid = DATE_NOT_FINITE((int32) v) || IS_VALID_DATE((int32) v);
+			break;
+		case LH_KIND_TIME:
+			valid = v <= (uint64) USECS_PER_DAY;
+			break;
+		case LH_KIND_TIMESTAMP:
+		case LH_KIND_TIMESTAMPTZ:
+			valid = TIMESTAMP_NOT_FINITE((int64) v) || IS_VALID_TIMESTAMP((int64) v);
+			break;
+		default:
+			valid = false;
+			break;
+	}
+	if (!valid)
+		bad_cell(r);
+	return datum;
+}
+
 /* Attributes that are gone since are parsed to nothing, so their type is in the tags alone. */
 static void
 skip_value(ExactReader *r)
@@ -395,13 +446,21 @@ get_text(ExactReader *r, const LhPgType *type)
 	int			len;
 	const char *text = get_bytes(r, &len);
 
-	if (type->byval && type->kind != LH_KIND_ENUM && type->kind != LH_KIND_IO)
-		bad_cell(r);
-	if (type->kind == LH_KIND_ENUM)
-		return ObjectIdGetDatum(lh_enum_map_lookup(lh_decoder_enums(r->dec, type),
-												   (const uint8 *) text, len));
-	text = lh_from_utf8(text, len, &len);
-	return lh_decode_text(type, text, len);
+	switch (type->kind)
+	{
+		case LH_KIND_ENUM:
+			return ObjectIdGetDatum(lh_enum_map_lookup(lh_decoder_enums(r->dec, type),
+													   (const uint8 *) text, len));
+		case LH_KIND_TEXT:
+		case LH_KIND_NAME:
+		case LH_KIND_DECIMAL:
+		case LH_KIND_NUMERIC:
+		case LH_KIND_IO:
+			text = lh_from_utf8(text, len, &len);
+			return lh_decode_text(type, text, len);
+		default:
+			bad_cell(r);
+	}
 }
 
 static Datum
@@ -452,9 +511,7 @@ get_value(ExactReader *r, const LhPgType *type, bool *isnull)
 			*isnull = true;
 			return (Datum) 0;
 		case TAG_DATUM:
-			if (!type->byval || type->kind == LH_KIND_IO || type->kind == LH_KIND_ENUM)
-				bad_cell(r);
-			return (Datum) get_u64(r);
+			return get_datum(r, type);
 		case TAG_TEXT:
 			return get_text(r, type);
 		case TAG_BYTES:

@@ -31,6 +31,8 @@ PG_FUNCTION_INFO_V1(types_read);
 PG_FUNCTION_INFO_V1(types_iceberg);
 PG_FUNCTION_INFO_V1(types_bounds);
 PG_FUNCTION_INFO_V1(types_exact_cells);
+PG_FUNCTION_INFO_V1(types_cell);
+PG_FUNCTION_INFO_V1(types_apply);
 PG_FUNCTION_INFO_V1(types_time);
 
 /* ---- writing ---- */
@@ -305,6 +307,53 @@ types_exact_cells(PG_FUNCTION_ARGS)
 	for (int group = 0; group < meta->n_row_groups; group++)
 		n += meta->row_groups[group].num_rows - meta->row_groups[group].chunks[leaf].stats.null_count;
 	PG_RETURN_INT64(n);
+}
+
+/* The exact cell of a row of the first row group. */
+Datum
+types_cell(PG_FUNCTION_ARGS)
+{
+	bytea	   *file = PG_GETARG_BYTEA_P(0);
+	const uint8 *data = (uint8 *) VARDATA(file);
+	LhAlloc		alloc = lh_palloc_alloc(CurrentMemoryContext);
+	LhPqFileMeta *meta = open_file(data, VARSIZE(file) - VARHDRSZ, &alloc);
+	LhPqColumnReader *reader = open_leaf(meta, 0, lh_file_column(meta, LH_FIELD_EXACT)->first_leaf, data, &alloc);
+	int			row = PG_GETARG_INT32(1);
+	LhPqVector	v;
+
+	read_leaf(reader, row + 1, &v);
+	if (row >= v.n_rows || (v.nulls && v.nulls[row]))
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(cstring_to_text_with_len((char *) v.values.bytes[row].data, v.values.bytes[row].len));
+}
+
+/* A row of nulls but for what an exact cell says. */
+Datum
+types_apply(PG_FUNCTION_ARGS)
+{
+	bytea	   *file = PG_GETARG_BYTEA_P(0);
+	bytea	   *cell = PG_GETARG_BYTEA_PP(1);
+	LhAlloc		alloc = lh_palloc_alloc(CurrentMemoryContext);
+	LhPqFileMeta *meta = open_file((uint8 *) VARDATA(file), VARSIZE(file) - VARHDRSZ, &alloc);
+	TupleDesc	desc = desc_of_argument(fcinfo, 2);
+	Datum	   *values = palloc0(sizeof(Datum) * Max(desc->natts, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(desc->natts, 1));
+	LhPqBytes	bytes = {.data = (uint8 *) VARDATA_ANY(cell),.len = VARSIZE_ANY_EXHDR(cell)};
+	LhPqVector	v = {.n_rows = 1,.n_levels = 1,.n_values = 1,.values.bytes = &bytes};
+	int			nest = lh_types_begin(true);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		LhDecoder  *decoder = NULL;
+
+		nulls[i] = true;
+		if (lh_att_is_stored(TupleDescAttr(desc, i)))
+			decoder = lh_decoder_create(meta, TupleDescAttr(desc, i));
+		if (decoder)
+			lh_exact_apply(decoder, &v, &values[i], &nulls[i]);
+	}
+	lh_types_end(nest);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
 static double
