@@ -23,15 +23,16 @@
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "publish/lh_publish_int.h"
+#include "types/pg_compat.h"
 
 #define WAIT_POLL_MS	1000
 /* Without a publisher for so long there will be none. */
 #define NO_WORKER_MS	30000
 
-PG_FUNCTION_INFO_V1(lh_publish);
-PG_FUNCTION_INFO_V1(lh_metadata_location);
-PG_FUNCTION_INFO_V1(lh_table_uuid);
-PG_FUNCTION_INFO_V1(lh_publisher_status);
+LH_FUNCTION(lh_publish);
+LH_FUNCTION(lh_metadata_location);
+LH_FUNCTION(lh_table_uuid);
+LH_FUNCTION(lh_publisher_status);
 
 static LhRequest *
 post_request(Oid relid)

@@ -13,6 +13,7 @@
 
 #include "tableam/lh_tableam.h"
 #include "tableam/lh_tableam_int.h"
+#include "types/pg_compat.h"
 
 static const TableAmRoutine methods = {
 	.type = T_TableAmRoutine,
@@ -66,7 +67,7 @@ static const TableAmRoutine methods = {
 	.scan_sample_next_tuple = lh_scan_sample_next_tuple
 };
 
-PG_FUNCTION_INFO_V1(lh_am_handler);
+LH_FUNCTION(lh_am_handler);
 
 Datum
 lh_am_handler(PG_FUNCTION_ARGS)

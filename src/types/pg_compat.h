@@ -53,4 +53,9 @@ lh_collation_is_c(Oid collation)
 #define rd_node rd_locator
 #endif
 
+/* An SQL-callable function, exported although everything else is hidden. */
+#define LH_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
+
 #endif							/* LH_PG_COMPAT_H */

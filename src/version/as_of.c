@@ -30,10 +30,11 @@
 #include "storage/lmgr.h"
 
 #include "storage/lh_storage.h"
+#include "types/pg_compat.h"
 
-PG_FUNCTION_INFO_V1(lh_tsm_as_of);
-PG_FUNCTION_INFO_V1(lh_tsm_as_of_snapshot);
-PG_FUNCTION_INFO_V1(lh_tsm_as_of_version);
+LH_FUNCTION(lh_tsm_as_of);
+LH_FUNCTION(lh_tsm_as_of_snapshot);
+LH_FUNCTION(lh_tsm_as_of_version);
 
 /* Chooses from versions in ascending order; NULL: none fits. */
 typedef LhVersion *(*ChooseVersion) (List *versions, Datum param);
