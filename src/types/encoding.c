@@ -5,13 +5,10 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
 #include "types/types_int.h"
-
-#define REPLACEMENT		"\xEF\xBF\xBD"	/* U+FFFD */
 
 bool
 lh_server_is_utf8(void)
@@ -21,102 +18,50 @@ lh_server_is_utf8(void)
 	return encoding == PG_UTF8 || encoding == PG_SQL_ASCII;
 }
 
-/* SQL_ASCII text that is not UTF-8: each bad byte shows as U+FFFD. */
-static void
-replace_invalid(const char *s, int len, StringInfo out)
-{
-	while (len > 0)
-	{
-		int			good = pg_encoding_verifymbstr(PG_UTF8, s, len);
-
-		appendBinaryStringInfo(out, s, good);
-		s += good;
-		len -= good;
-		if (len > 0)
-		{
-			appendStringInfoString(out, REPLACEMENT);
-			s++;
-			len--;
-		}
-	}
-}
-
-/* Converts what has a Unicode equivalent; each other character shows as U+FFFD. */
+/* Converts all of it, or returns false. */
 static bool
-convert_lossy(Oid proc, int encoding, const char *s, int len, StringInfo out)
+convert(int from, int to, const char *s, int len, char **out, int *out_len)
 {
-	bool		whole = true;
+	Oid			proc = FindDefaultConversionProc(from, to);
+	Size		room = Min((Size) len * MAX_CONVERSION_GROWTH + 1, (Size) PG_INT32_MAX);
 
-	while (len > 0)
-	{
-		int			room = Min((int64) len * MAX_CONVERSION_GROWTH + 1, (int64) MaxAllocSize / 2);
-		int			done;
+	if (!OidIsValid(proc))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
+						pg_encoding_to_char(from), pg_encoding_to_char(to))));
 
-		enlargeStringInfo(out, room);
-		done = pg_do_encoding_conversion_buf(proc, encoding, PG_UTF8,
-											 (unsigned char *) unconstify(char *, s), len,
-											 (unsigned char *) out->data + out->len, room, true);
-		out->len += (int) strlen(out->data + out->len);
-		s += done;
-		len -= done;
-		if (len > 0)
-		{
-			int			skip = Min(pg_encoding_mblen(encoding, s), len);
-
-			whole = false;
-			appendStringInfoString(out, REPLACEMENT);
-			s += skip;
-			len -= skip;
-		}
-	}
-	return whole;
+	*out = MemoryContextAllocHuge(CurrentMemoryContext, room);
+	if (pg_do_encoding_conversion_buf(proc, from, to,
+									  (unsigned char *) unconstify(char *, s), len,
+									  (unsigned char *) *out, (int) room, true) != len)
+		return false;
+	*out_len = (int) strlen(*out);
+	return true;
 }
 
 bool
 lh_to_utf8(const char *s, int len, const char **out, int *out_len)
 {
 	int			encoding = GetDatabaseEncoding();
-	StringInfoData buf;
-	Oid			proc;
-	bool		whole;
+	char	   *utf8;
+	char	   *back;
+	int			back_len;
 
 	*out = s;
 	*out_len = len;
-
-	if (encoding == PG_UTF8)
+	if (encoding == PG_UTF8 || len == 0)
 		return true;
-
 	if (encoding == PG_SQL_ASCII)
-	{
-		if (pg_encoding_verifymbstr(PG_UTF8, s, len) == len)
-			return true;
-		initStringInfo(&buf);
-		replace_invalid(s, len, &buf);
-		*out = buf.data;
-		*out_len = buf.len;
+		return pg_encoding_verifymbstr(PG_UTF8, s, len) == len;
+
+	if (!convert(encoding, PG_UTF8, s, len, &utf8, out_len))
 		return false;
-	}
+	*out = utf8;
 
-	proc = FindDefaultConversionProc(encoding, PG_UTF8);
-	if (!OidIsValid(proc))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("default conversion function for encoding \"%s\" to \"%s\" does not exist",
-						pg_encoding_to_char(encoding), "UTF8")));
-	initStringInfo(&buf);
-	whole = convert_lossy(proc, encoding, s, len, &buf);
-	*out = buf.data;
-	*out_len = buf.len;
-
-	/* Some encodings hold characters that come back as others. */
-	if (whole)
-	{
-		char	   *back = pg_any_to_server(buf.data, buf.len, PG_UTF8);
-
-		whole = back == buf.data ? buf.len == len :
-			strlen(back) == (size_t) len && memcmp(back, s, len) == 0;
-	}
-	return whole;
+	/* some encodings hold characters that come back as others */
+	return convert(PG_UTF8, encoding, utf8, *out_len, &back, &back_len) &&
+		back_len == len && memcmp(back, s, len) == 0;
 }
 
 const char *
@@ -148,6 +93,7 @@ lh_utf8_name(const char *name)
 	const char *utf8;
 	int			len;
 
-	(void) lh_to_utf8(name, (int) strlen(name), &utf8, &len);
+	if (!lh_to_utf8(name, (int) strlen(name), &utf8, &len))
+		return NULL;
 	return pnstrdup(utf8, len);
 }

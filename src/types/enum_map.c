@@ -81,14 +81,25 @@ lh_enum_map_create(const LhPqFileMeta *meta, const LhPgType *type)
 	return map;
 }
 
+bool
+lh_enum_has_value(Oid type, Oid value)
+{
+	HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
+	bool		valid;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	valid = ((Form_pg_enum) GETSTRUCT(tuple))->enumtypid == type;
+	ReleaseSysCache(tuple);
+	return valid;
+}
+
 /* What the file says, if that still is a value of this enum. */
 static Oid
 told_value(const LhEnumMap *map, const char *label)
 {
 	JsonbValue *number;
 	int64		oid;
-	HeapTuple	tuple;
-	bool		valid;
 
 	if (map->told == NULL)
 		return InvalidOid;
@@ -96,15 +107,9 @@ told_value(const LhEnumMap *map, const char *label)
 	if (number == NULL || number->type != jbvNumeric)
 		return InvalidOid;
 	oid = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number->val.numeric)));
-	if (oid <= 0 || oid > PG_UINT32_MAX)
+	if (oid <= 0 || oid > PG_UINT32_MAX || !lh_enum_has_value(map->type, (Oid) oid))
 		return InvalidOid;
-
-	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum((Oid) oid));
-	if (!HeapTupleIsValid(tuple))
-		return InvalidOid;
-	valid = ((Form_pg_enum) GETSTRUCT(tuple))->enumtypid == map->type;
-	ReleaseSysCache(tuple);
-	return valid ? (Oid) oid : InvalidOid;
+	return (Oid) oid;
 }
 
 static Oid

@@ -72,6 +72,13 @@ put_u64(StringInfo out, uint64 v)
 }
 
 static void
+put_datum(StringInfo out, Datum value)
+{
+	appendStringInfoChar(out, TAG_DATUM);
+	put_u64(out, value);
+}
+
+static void
 put_bytes(StringInfo out, char tag, const char *bytes, int len)
 {
 	appendStringInfoChar(out, tag);
@@ -193,7 +200,10 @@ put_value(StringInfo out, const LhPgType *type, Datum value, bool isnull)
 			{
 				LhEnumLabel label = lh_enum_label(type, DatumGetObjectId(value));
 
-				put_bytes(out, TAG_TEXT, label.label, label.len);
+				if (label.label != NULL)
+					put_bytes(out, TAG_TEXT, label.label, label.len);
+				else
+					put_datum(out, value);
 				break;
 			}
 		case LH_KIND_IO:
@@ -201,8 +211,7 @@ put_value(StringInfo out, const LhPgType *type, Datum value, bool isnull)
 			put_text(out, text, (int) strlen(text));
 			break;
 		default:
-			appendStringInfoChar(out, TAG_DATUM);
-			put_u64(out, value);
+			put_datum(out, value);
 			break;
 	}
 }
@@ -346,6 +355,9 @@ get_datum(ExactReader *r, const LhPgType *type)
 		case LH_KIND_INT8:
 		case LH_KIND_XID8:
 		case LH_KIND_FLOAT8:
+			break;
+		case LH_KIND_ENUM:
+			valid = v <= PG_UINT32_MAX && lh_enum_has_value(type->oid, (Oid) v);
 			break;
 		case LH_KIND_DATE:
 			datum = Int32GetDatum((int32) v);

@@ -56,6 +56,19 @@ static const char *const interval_names[] = {"months", "days", "microseconds"};
 
 /* ---- Parquet ---- */
 
+static char *
+utf8_name(Form_pg_attribute att)
+{
+	char	   *name = lh_utf8_name(NameStr(att->attname));
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("column name \"%s\" cannot be written in UTF-8", NameStr(att->attname)),
+				 errhint("Choose another name for the column.")));
+	return name;
+}
+
 static LhPqNode *
 new_node(const char *name, int field_id)
 {
@@ -140,7 +153,7 @@ struct_node(LhPgType *type, const char *name)
 	for (int i = 0; i < type->desc->natts; i++)
 		if (type->atts[i] != NULL)
 			add_child(node, node_of(type->atts[i],
-									lh_utf8_name(NameStr(TupleDescAttr(type->desc, i)->attname))));
+									utf8_name(TupleDescAttr(type->desc, i))));
 	return node;
 }
 
@@ -226,10 +239,14 @@ check_ids(const LhPqNode *node)
 static void
 append_enum(const LhPgType *type, StringInfo json)
 {
+	int			n = 0;
+
 	appendStringInfo(json, "%s\"%d\": {", json->len > 1 ? ", " : "", type->field_id);
 	for (int i = 0; i < type->n_labels; i++)
 	{
-		if (i > 0)
+		if (type->labels[i].label == NULL)
+			continue;
+		if (n++ > 0)
 			appendStringInfoString(json, ", ");
 		escape_json(json, type->labels[i].label);
 		appendStringInfo(json, ": %u", type->labels[i].oid);
@@ -294,7 +311,7 @@ build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 
 		if (!lh_att_is_stored(att))
 			continue;
-		name = lh_utf8_name(NameStr(att->attname));
+		name = utf8_name(att);
 		check_name(name);
 		place->live = true;
 		place->type = lh_type_create(att->atttypid, att->atttypmod, att->attnum, name);

@@ -52,24 +52,42 @@ put_null(LhShape *shape, const LhPqNode *node, int rep, int def)
 		PUT(lh_pq_put_null(shape->priv->writer, node->first_leaf + i, rep, def, &put_err));
 }
 
+/* Others see NULL where the value has no form that they could read. */
 static void
-put_text(LhShape *shape, int leaf, int rep, const char *s, int len)
+put_unknown(LhShape *shape, const LhPqNode *node, int rep)
 {
-	if (!lh_to_utf8(s, len, &s, &len))
-		approximate(shape);
-	PUT(lh_pq_put_bytes(shape->priv->writer, leaf, rep, s, len, &put_err));
+	approximate(shape);
+	put_null(shape, node, rep, node->max_def - 1);
 }
 
 static void
-put_char(LhShape *shape, int leaf, int rep, char c)
+put_text(LhShape *shape, const LhPqNode *node, int rep, const char *s, int len)
+{
+	if (likely(lh_to_utf8(s, len, &s, &len)))
+		PUT(lh_pq_put_bytes(shape->priv->writer, node->first_leaf, rep, s, len, &put_err));
+	else
+		put_unknown(shape, node, rep);
+}
+
+static void
+put_char(LhShape *shape, const LhPqNode *node, int rep, char c)
 {
 	if (IS_HIGHBIT_SET(c))
-	{
-		approximate(shape);
-		PUT(lh_pq_put_bytes(shape->priv->writer, leaf, rep, "\xEF\xBF\xBD", 3, &put_err));
-	}
+		put_unknown(shape, node, rep);
 	else
-		PUT(lh_pq_put_bytes(shape->priv->writer, leaf, rep, &c, c != '\0', &put_err));
+		PUT(lh_pq_put_bytes(shape->priv->writer, node->first_leaf, rep, &c, c != '\0', &put_err));
+}
+
+static void
+put_enum(LhShape *shape, const LhPgType *type, int rep, Oid value)
+{
+	LhEnumLabel label = lh_enum_label(type, value);
+
+	if (label.label != NULL)
+		PUT(lh_pq_put_bytes(shape->priv->writer, type->node->first_leaf, rep,
+							label.label, label.len, &put_err));
+	else
+		put_unknown(shape, type->node, rep);
 }
 
 static void
@@ -83,8 +101,7 @@ put_decimal(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 
 	if (!lh_numeric_to_int128(numeric, type->precision, type->scale, &v, &exact))
 	{
-		approximate(shape);
-		put_null(shape, node, rep, node->max_def - 1);
+		put_unknown(shape, node, rep);
 		return;
 	}
 	if (!exact)
@@ -249,12 +266,8 @@ put_called(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 			PUT(lh_pq_put_bytes(shape->priv->writer, leaf, rep, text, strlen(text), &put_err));
 			break;
 		case LH_KIND_ENUM:
-			{
-				LhEnumLabel label = lh_enum_label(type, DatumGetObjectId(datum));
-
-				PUT(lh_pq_put_bytes(shape->priv->writer, leaf, rep, label.label, label.len, &put_err));
-				break;
-			}
+			put_enum(shape, type, rep, DatumGetObjectId(datum));
+			break;
 		case LH_KIND_ARRAY:
 			put_array(shape, type, datum, rep);
 			break;
@@ -263,7 +276,7 @@ put_called(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 			break;
 		default:
 			text = OutputFunctionCall(unconstify(FmgrInfo *, &type->out), datum);
-			put_text(shape, leaf, rep, text, (int) strlen(text));
+			put_text(shape, type->node, rep, text, (int) strlen(text));
 			break;
 	}
 }
@@ -306,14 +319,14 @@ put_value(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 			break;
 		case LH_KIND_TEXT:
 			varlena = PG_DETOAST_DATUM_PACKED(datum);
-			put_text(shape, leaf, rep, VARDATA_ANY(varlena), (int) VARSIZE_ANY_EXHDR(varlena));
+			put_text(shape, type->node, rep, VARDATA_ANY(varlena), (int) VARSIZE_ANY_EXHDR(varlena));
 			break;
 		case LH_KIND_NAME:
-			put_text(shape, leaf, rep, NameStr(*DatumGetName(datum)),
+			put_text(shape, type->node, rep, NameStr(*DatumGetName(datum)),
 					 (int) strlen(NameStr(*DatumGetName(datum))));
 			break;
 		case LH_KIND_CHAR:
-			put_char(shape, leaf, rep, DatumGetChar(datum));
+			put_char(shape, type->node, rep, DatumGetChar(datum));
 			break;
 		case LH_KIND_BYTES:
 			varlena = PG_DETOAST_DATUM_PACKED(datum);

@@ -195,7 +195,7 @@ describe_enum(LhPgType *type)
 
 		type->labels[i].oid = form->oid;
 		type->labels[i].label = lh_utf8_name(NameStr(form->enumlabel));
-		type->labels[i].len = (int) strlen(type->labels[i].label);
+		type->labels[i].len = type->labels[i].label ? (int) strlen(type->labels[i].label) : 0;
 	}
 	ReleaseSysCacheList(list);
 	qsort(type->labels, type->n_labels, sizeof(LhEnumLabel), label_cmp);
@@ -217,7 +217,7 @@ lh_enum_label(const LhPgType *type, Oid value)
 				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				 errmsg("invalid internal value for enum: %u", value)));
 	key.label = lh_utf8_name(NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel));
-	key.len = (int) strlen(key.label);
+	key.len = key.label ? (int) strlen(key.label) : 0;
 	ReleaseSysCache(tuple);
 	return key;
 }

@@ -48,7 +48,7 @@ typedef enum LhKind
 typedef struct LhEnumLabel
 {
 	Oid			oid;
-	char	   *label;			/* UTF-8 */
+	char	   *label;			/* UTF-8, NULL: it has none */
 	int			len;
 } LhEnumLabel;
 
@@ -108,9 +108,8 @@ struct LhShapePrivate
 /* ---- text between server encoding and UTF-8 (encoding.c) ---- */
 
 /*
- * The nearest UTF-8 text, maybe `s` itself, *out_len bytes.  False when it
- * does not convert back to the same bytes; what cannot be converted shows as
- * U+FFFD.
+ * The text in UTF-8, maybe `s` itself, *out_len bytes; false when there is
+ * none that converts back to the same bytes.
  */
 extern bool lh_to_utf8(const char *s, int len, const char **out, int *out_len);
 
@@ -120,7 +119,7 @@ extern const char *lh_from_utf8(const char *s, int len, int *out_len);
 /* Is the server's text UTF-8 byte for byte wherever it is valid? */
 extern bool lh_server_is_utf8(void);
 
-/* NUL-terminated UTF-8 copy of a catalog name. */
+/* NUL-terminated UTF-8 copy of a catalog name, NULL: it has no UTF-8 form. */
 extern char *lh_utf8_name(const char *name);
 
 /* ---- decimals (decimal.c) ---- */
@@ -149,6 +148,7 @@ typedef struct LhEnumMap LhEnumMap;
 
 extern LhEnumMap *lh_enum_map_create(const LhPqFileMeta *meta, const LhPgType *type);
 extern Oid	lh_enum_map_lookup(LhEnumMap *map, const uint8 *label, int len);
+extern bool lh_enum_has_value(Oid type, Oid value);
 
 /* ---- exact cells (exact.c) ---- */
 
