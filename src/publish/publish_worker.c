@@ -255,7 +255,7 @@ run_job(Job *job)
 	MemoryContext cxt = CurrentMemoryContext;
 	LhPublication published;
 	int			interval = MIN_INTERVAL_MS;
-	bool		exists = false;
+	volatile bool exists = false;
 
 	PG_TRY();
 	{
@@ -307,22 +307,38 @@ run_job(Job *job)
 		hash_search(jobs, &job->relid, HASH_REMOVE, NULL);
 }
 
+/* The jobs as an array: a hash scan would not survive the end of a transaction. */
+static Job **
+list_jobs(int *n)
+{
+	Job		  **list = palloc(sizeof(Job *) * Max(hash_get_num_entries(jobs), 1));
+	HASH_SEQ_STATUS seq;
+	Job		   *job;
+
+	*n = 0;
+	hash_seq_init(&seq, jobs);
+	while ((job = hash_seq_search(&seq)) != NULL)
+		list[(*n)++] = job;
+	return list;
+}
+
 /* Runs what is due; returns when the next job is, or PG_INT64_MAX. */
 static TimestampTz
 run_due_jobs(void)
 {
 	TimestampTz next = PG_INT64_MAX;
-	HASH_SEQ_STATUS seq;
-	Job		   *job;
+	int			n;
+	Job		  **list = list_jobs(&n);
 
-	hash_seq_init(&seq, jobs);
-	while ((job = hash_seq_search(&seq)) != NULL)
+	for (int i = 0; i < n; i++)
 	{
+		Job		   *job = list[i];
+
 		CHECK_FOR_INTERRUPTS();
 		if (!job->pending)
 			continue;
 		if (job->due <= GetCurrentTimestamp())
-			run_job(job);		/* may remove this entry, which the scan allows */
+			run_job(job);		/* may remove this entry */
 		else
 			next = Min(next, job->due);
 	}
