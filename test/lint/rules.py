@@ -183,16 +183,20 @@ def exports(tree):
         return
     sql = "\n".join(f.read_text() for f in tree.glob("sql/install/*.sql"))
     called = set(re.findall(r"AS\s+'MODULE_PATHNAME'\s*,\s*'(\w+)'", sql))
-    called |= {"_PG_init", "Pg_magic_func", "_PG_output_plugin_init"}
+    server = {"_PG_init", "Pg_magic_func", "_PG_output_plugin_init"}
+    exported = set()
     run = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True)
     for line in run.stdout.splitlines():
         kind, name = line.split()[-2:]
-        if kind in "TDBRGS" and name not in called and not name.startswith("pg_finfo_"):
+        exported.update([name] if kind != "U" else [])
+        if kind in "TDBRGS" and name not in called | server and not name.startswith("pg_finfo_"):
             # Functions that a background worker is started by are looked up by name.
             if not re.search(r"_main$", name):
                 yield f"lakehouse.so: exports {name}"
         elif kind == "U" and name.startswith("lh_"):
             yield f"lakehouse.so: {name} is defined nowhere"
+    for name in sorted(called - exported):
+        yield f"lakehouse.so: SQL calls {name}, which is not exported"
 
 
 def test_pairs(tree):
