@@ -240,6 +240,8 @@ sql("SELECT os_upload_many('$loc', 'm/x', 1000)", "SELECT os_upload_many('$loc',
 is(sql("SELECT os_fetch_many('$loc', p, 1000) FROM unnest(ARRAY['m/', 'm/x', 'm/y', 'm/z', 'm/']) p"), join("\n", (900) x 5), '5000 fetches at once');
 like(sql("SELECT os_fetch('$loc', 'm/1', 0, 8) FROM generate_series(1, 100)", "SELECT os_counters()"),
 	qr/reads=100 bytes_read=800 .* opens=1 /, 'open files are kept, counters count');
+like(sql("SELECT os_fetch_many('$loc', 'm/', 70) FROM generate_series(1, 2)", "SELECT os_fetch('$loc', 'm/70', 0, 8)", "SELECT os_counters()"),
+	qr/ opens=2\d\d /, 'but not more than 64 of them');
 SKIP:
 {
 	skip 'no /proc', 2 if !-d '/proc/self/fd';
