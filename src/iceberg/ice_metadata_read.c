@@ -80,6 +80,8 @@ read_specs(json_t *root, LhIceMetadata *m, LhError *err)
 				m->last_partition_id = m->specs[i].fields[j].field_id;
 		}
 	}
+	if (m->format_version > 1)
+		return lh_ice_get_int(root, "last-partition-id", &m->last_partition_id, err);
 	return lh_ice_get_int_opt(root, "last-partition-id", &m->last_partition_id, err);
 }
 
@@ -91,6 +93,8 @@ read_sort_orders(json_t *root, LhIceMetadata *m, LhError *err)
 	ICE_TRY(array_opt(root, "sort-orders", sizeof(LhIceSortOrder), m->arena, &list, &m->sort_orders, err));
 	if (json_array_size(list) == 0)
 	{
+		if (m->format_version > 1)
+			return lh_fail(err, LH_ERR_CORRUPT, -1, "table metadata has no sort order");
 		/* the slot is zeroed: order 0, unsorted */
 		m->n_sort_orders = 1;
 		return LH_OK;

@@ -199,9 +199,13 @@ type_from_tree(json_t *tree, int depth, LhArena *arena, LhIceType **result, LhEr
 LhStatus
 lh_ice_schema_from_tree(json_t *tree, LhArena *arena, LhIceSchema *schema, LhError *err)
 {
+	json_t	   *word;
 	json_t	   *ids = NULL;
 
 	memset(schema, 0, sizeof(*schema));
+	ICE_TRY(lh_ice_get(tree, "type", JSON_STRING, &word, err));
+	if (strcmp(json_string_value(word), "struct") != 0)
+		return lh_fail(err, LH_ERR_CORRUPT, -1, "a schema is not a struct");
 	ICE_TRY(lh_ice_get_int_opt(tree, "schema-id", &schema->schema_id, err));
 	ICE_TRY(fields_from_tree(tree, 0, arena, &schema->fields, &schema->n_fields, err));
 	ICE_TRY(lh_ice_get_opt(tree, "identifier-field-ids", JSON_ARRAY, &ids, err));
