@@ -18,10 +18,11 @@ show() {
 # Load a release in one transaction, replacing what was there; say how long it took.
 load() {
 	printf '%sBEGIN; TRUNCATE packages; COPY packages FROM %s; COMMIT;%s\n' "$dim" "'$1.csv'" "$plain"
-	local begin=$EPOCHREALTIME
+	local begin=$EPOCHREALTIME took rows
 	lh_sql -1 -c "TRUNCATE packages" -c "\\copy packages FROM '$data/$1.csv' (FORMAT csv, HEADER)"
-	printf '%s packages in %s ms\n' "$(lh_sql -c 'SELECT count(*) FROM packages')" \
-		$(((${EPOCHREALTIME/./} - ${begin/./}) / 1000))
+	took=$(((${EPOCHREALTIME/./} - ${begin/./}) / 1000))
+	rows=$(lh_sql -c 'SELECT count(*) FROM packages')
+	say "$rows packages in $took ms"
 }
 
 say "${bold}lakehouse: a Postgres table whose data are Parquet files under Apache Iceberg metadata${plain}"
