@@ -36,6 +36,18 @@ static const char *const fault_points[] = {
 	"fetch.read",				/* errno: each read of at most 8 MB */
 	"object.remove",			/* errno: removing an object */
 	"object.removed",			/* removed, not yet reported */
+	/* storage: one data file of a statement, in this order */
+	"file-finish",				/* written, upload not yet finished */
+	"file-finished",			/* durable, its catalog row not yet made */
+	"file-cataloged",			/* catalog row made, statement goes on */
+	/* publish: one version, in this order */
+	"publish-file-cataloged",
+	"publish-delta-moved",
+	"publish-manifest-written",
+	"publish-list-written",
+	"publish-metadata-written",
+	"publish-commit",			/* before the worker's commit */
+	"publish-committed",
 };
 
 typedef enum FaultAction
