@@ -39,6 +39,7 @@ CREATE TABLE lakehouse.lake_table (
 	storage_id        int8   NOT NULL,
 	last_seq          int8   NOT NULL,
 	snapshot_id       int8   NOT NULL,
+	layout            int8   NOT NULL,
 	iceberg_uuid      uuid   NOT NULL,
 	location          text   NOT NULL,
 	metadata_name     text   NOT NULL

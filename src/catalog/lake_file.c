@@ -272,6 +272,22 @@ lh_file_delete(const LhFile *file)
 	table_close(rel, NoLock);
 }
 
+void
+lh_file_delete_all(const pg_uuid_t *table_uuid)
+{
+	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_file_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
+	scan = systable_beginscan(rel, lake_index("lake_file_table"), true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(rel, NoLock);
+}
+
 bool
 lh_file_exists(int64 file_id, Snapshot snapshot)
 {

@@ -25,6 +25,7 @@ enum
 	Anum_table_storage_id,
 	Anum_table_last_seq,
 	Anum_table_snapshot_id,
+	Anum_table_layout,
 	Anum_table_iceberg_uuid,
 	Anum_table_location,
 	Anum_table_metadata_name,
@@ -72,6 +73,7 @@ table_from_tuple(HeapTuple tuple, TupleDesc desc)
 	table->storage_id = DatumGetInt64(values[Anum_table_storage_id - 1]);
 	table->last_seq = DatumGetInt64(values[Anum_table_last_seq - 1]);
 	table->snapshot_id = DatumGetInt64(values[Anum_table_snapshot_id - 1]);
+	table->layout = DatumGetInt64(values[Anum_table_layout - 1]);
 	table->iceberg_uuid = *DatumGetUUIDP(values[Anum_table_iceberg_uuid - 1]);
 	table->location = TextDatumGetCString(values[Anum_table_location - 1]);
 	table->metadata_name = TextDatumGetCString(values[Anum_table_metadata_name - 1]);
@@ -126,6 +128,7 @@ lh_table_put(LhTable *table)
 	values[Anum_table_storage_id - 1] = Int64GetDatum(table->storage_id);
 	values[Anum_table_last_seq - 1] = Int64GetDatum(table->last_seq);
 	values[Anum_table_snapshot_id - 1] = Int64GetDatum(table->snapshot_id);
+	values[Anum_table_layout - 1] = Int64GetDatum(table->layout);
 	values[Anum_table_iceberg_uuid - 1] = UUIDPGetDatum(&table->iceberg_uuid);
 	values[Anum_table_location - 1] = CStringGetTextDatum(table->location);
 	values[Anum_table_metadata_name - 1] = CStringGetTextDatum(table->metadata_name);

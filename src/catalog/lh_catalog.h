@@ -149,6 +149,7 @@ extern List *lh_file_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapsh
 extern List *lh_file_list_replaced(const pg_uuid_t *table_uuid, int64 storage_id, Snapshot snapshot);
 extern void lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq);
 extern void lh_file_delete(const LhFile *file);
+extern void lh_file_delete_all(const pg_uuid_t *table_uuid);
 extern bool lh_file_exists(int64 file_id, Snapshot snapshot);
 
 /* ---- published tables and versions ---- */
@@ -161,6 +162,7 @@ typedef struct LhTable
 	int64		storage_id;
 	int64		last_seq;
 	int64		snapshot_id;
+	int64		layout;			/* lh_layout_hash() of what was published */
 	pg_uuid_t	iceberg_uuid;	/* differs from table_uuid in a cloned database */
 	char	   *location;
 	char	   *metadata_name;

@@ -7,9 +7,11 @@
 
 #include "postgres.h"
 
+#include "access/tupdesc.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/lh_catalog.h"
@@ -94,6 +96,28 @@ typedef struct LhPublication
 /* InvalidOid-safe: false if relid is no lakehouse table (any more). */
 extern bool lh_publish_table(Oid relid, LhPublication *result);
 extern void lh_publish_hint(const char *location, const char *metadata_name);
+
+/*
+ * Merges small files of a published table into a version of their own;
+ * false if there is nothing to merge.
+ */
+extern bool lh_compact_table(Oid relid, LhPublication *result);
+
+/* rewrite.c: files written anew, with the same rows and row ids */
+
+/* Does the file mean to an Iceberg reader of desc what it means to us? */
+extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
+
+/* Catalog rows of the new files are inserted; those of the old are the caller's. */
+extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files);
+extern List *lh_files_to_merge(List *files, int64 target_bytes);
+
+/* Do row ids with so many gaps need a column of their own? */
+extern bool lh_wants_row_ids(int64 rows, int64 breaks);
+
+/* sweep.c: removes what nothing refers to any more; each in a transaction of its own */
+extern void lh_sweep_dropped(void);
+extern void lh_sweep_orphans(void);
 
 /* publish_iceberg.c: from file lists to objects */
 typedef struct LhIcebergCommit

@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "common/hashfn.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -29,8 +30,8 @@
 #include "publish/lh_publish_int.h"
 #include "storage/lh_storage.h"
 
-/* A file of scattered row ids pays for a _row_id column rather than tiny row groups. */
-#define MAX_ID_BREAKS	8
+/* Readers that are given only the folder look here for the newest metadata. */
+#define HINT_NAME	"metadata/version-hint.text"
 
 typedef struct DeltaShape
 {
@@ -96,7 +97,7 @@ move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 		if (writer == NULL)
 			writer = lh_file_writer_begin(rel, desc, &options, &identity->table_uuid,
 										  identity->storage_id,
-										  shape.breaks > MAX_ID_BREAKS + shape.rows / options.row_group_rows);
+										  lh_wants_row_ids(shape.rows, shape.breaks));
 		htup.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
 		htup.t_data = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
 		heap_deform_tuple(&htup, desc, values, isnull);
@@ -168,6 +169,23 @@ leaving_files(const LhIdentity *identity, Snapshot snapshot)
 	return removed;
 }
 
+/* Changes with whatever can make an old file mean something else. */
+static int64
+layout_hash(TupleDesc desc)
+{
+	uint64		hash = desc->natts;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		hash = hash_combine64(hash, att->atttypid);
+		hash = hash_combine64(hash, (uint32) att->atttypmod);
+		hash = hash_combine64(hash, att->attisdropped | att->atthasmissing << 1);
+	}
+	return (int64) hash;
+}
+
 static void
 record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebergCommit *commit)
 {
@@ -199,65 +217,165 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 	}
 	table->relid = RelationGetRelid(rel);
 	table->storage_id = identity->storage_id;
+	table->layout = layout_hash(RelationGetDescr(rel));
 	table->snapshot_id = commit->snapshot_id;
 	table->metadata_name = commit->metadata_name;
 	lh_table_put(table);
 }
 
+/*
+ * Replaces files that v2 readers would read differently: published ones
+ * become removed, others just go.
+ */
 static void
+make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
+			   bool layout_changed, LhIcebergCommit *commit)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *misfits = NIL;
+	ListCell   *lc;
+
+	foreach(lc, lh_file_list(identity->storage_id, !layout_changed, snapshot))
+		if (!lh_file_fits(lfirst(lc), desc))
+			misfits = lappend(misfits, lfirst(lc));
+	if (misfits == NIL)
+		return;
+	foreach(lc, misfits)
+	{
+		LhFile	   *file = lfirst(lc);
+
+		if (file->added_seq > 0)
+			commit->removed = lappend(commit->removed, file);
+		else
+		{
+			ListCell   *lc2;
+
+			foreach(lc2, commit->added)
+				if (((LhFile *) lfirst(lc2))->file_id == file->file_id)
+					commit->added = foreach_delete_current(commit->added, lc2);
+		}
+	}
+	commit->added = list_concat(commit->added, lh_rewrite_files(rel, identity, misfits));
+	foreach(lc, misfits)
+		if (((LhFile *) lfirst(lc))->added_seq == 0)
+			lh_file_delete(lfirst(lc));
+}
+
+/* Another table, perhaps of another server, may be published there. */
+static void
+check_vacant(const char *location)
+{
+	if (lh_store_size(lh_store_open(location), HINT_NAME, true) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("another table is published at location \"%s\"", location),
+				 errhint("Give each table a location of its own.")));
+}
+
+/* The published state of the table, or a new one. */
+static LhTable *
+get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_new)
+{
+	LhTable    *table = lh_table_get(&identity->table_uuid, snapshot);
+	LhOptions	options;
+
+	*is_new = table == NULL;
+	if (table == NULL)
+	{
+		table = palloc0(sizeof(LhTable));
+		table->table_uuid = identity->table_uuid;
+		table->database_id = MyDatabaseId;
+		random_uuid(&table->iceberg_uuid);
+		lh_options_of(rel, &options);
+		table->location = lh_table_location(rel, &options, &identity->table_uuid);
+		ItemPointerSetInvalid(&table->tid);
+		check_vacant(table->location);
+	}
+	return table;
+}
+
+static void
+commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is_new,
+			   LhIcebergCommit *commit, LhPublication *result)
+{
+	commit->previous = is_new ? NULL : table;
+	commit->location = table->location;
+	commit->iceberg_uuid = lh_uuid_to_string(&table->iceberg_uuid);
+	commit->desc = RelationGetDescr(rel);
+	lh_iceberg_commit(commit);
+	LH_FAULT_POINT("publish-metadata-written");
+	if (commit->new_metadata)
+		record_version(rel, identity, table, commit);
+	result->snapshot_id = commit->snapshot_id;
+	result->new_version = commit->new_metadata;
+	result->location = table->location;
+	result->metadata_name = commit->metadata_name;
+}
+
+static bool
 publish_relation(Relation rel, LhPublication *result)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
-	TimestampTz valid_from = snapshot_time();
+	LhIcebergCommit commit = {0};
+	LhIdentity	identity;
+	LhTable    *table;
+	bool		is_new;
+
+	commit.valid_from = snapshot_time();
+	XLogFlush(GetXLogInsertRecPtr());
+	lh_metapage_read(rel, &identity);
+	table = get_table(rel, &identity, snapshot, &is_new);
+
+	/* files of the snapshot first: what is written below is added to them */
+	commit.added = lh_file_list(identity.storage_id, true, snapshot);
+	commit.removed = leaving_files(&identity, snapshot);
+	make_files_fit(rel, &identity, snapshot, table->layout != layout_hash(RelationGetDescr(rel)), &commit);
+	if (lh_delta_exists(rel))
+		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
+	LH_FAULT_POINT("publish-delta-moved");
+	commit_version(rel, &identity, table, is_new, &commit, result);
+	return true;
+}
+
+static bool
+compact_relation(Relation rel, LhPublication *result)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
 	LhIcebergCommit commit = {0};
 	LhIdentity	identity;
 	LhOptions	options;
 	LhTable    *table;
+	List	   *published = NIL;
+	ListCell   *lc;
+	bool		is_new;
 
-	XLogFlush(GetXLogInsertRecPtr());
+	commit.valid_from = snapshot_time();
 	lh_metapage_read(rel, &identity);
-	table = lh_table_get(&identity.table_uuid, snapshot);
-
-	/* files before the delta: what move_delta adds is appended below */
-	commit.added = lh_file_list(identity.storage_id, true, snapshot);
-	if (table != NULL)
-		commit.removed = leaving_files(&identity, snapshot);
-	if (lh_delta_exists(rel))
-		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
-	LH_FAULT_POINT("publish-delta-moved");
-
-	if (table == NULL)
-	{
-		table = palloc0(sizeof(LhTable));
-		table->table_uuid = identity.table_uuid;
-		table->database_id = MyDatabaseId;
-		random_uuid(&table->iceberg_uuid);
-		lh_options_of(rel, &options);
-		table->location = lh_table_location(rel, &options, &identity.table_uuid);
-		ItemPointerSetInvalid(&table->tid);
-	}
-	else
-		commit.previous = table;
-	commit.location = table->location;
-	commit.iceberg_uuid = lh_uuid_to_string(&table->iceberg_uuid);
-	commit.desc = RelationGetDescr(rel);
-	commit.valid_from = valid_from;
-	lh_iceberg_commit(&commit);
-	LH_FAULT_POINT("publish-metadata-written");
-	if (commit.new_metadata)
-		record_version(rel, &identity, table, &commit);
-
-	result->snapshot_id = commit.snapshot_id;
-	result->new_version = commit.new_metadata;
-	result->location = table->location;
-	result->metadata_name = commit.metadata_name;
+	table = get_table(rel, &identity, snapshot, &is_new);
+	if (is_new || table->storage_id != identity.storage_id)
+		return false;
+	foreach(lc, lh_file_list(identity.storage_id, false, snapshot))
+		if (((LhFile *) lfirst(lc))->added_seq > 0)
+			published = lappend(published, lfirst(lc));
+	lh_options_of(rel, &options);
+	commit.removed = lh_files_to_merge(published, options.target_file_size);
+	if (commit.removed == NIL)
+		return false;
+	commit.replace = true;
+	commit.added = lh_rewrite_files(rel, &identity, commit.removed);
+	LH_FAULT_POINT("compact-rewritten");
+	commit_version(rel, &identity, table, false, &commit, result);
+	return true;
 }
 
-bool
-lh_publish_table(Oid relid, LhPublication *result)
+typedef bool (*RelationWork) (Relation rel, LhPublication *result);
+
+/* Opens the table for the publisher; false if it is no lakehouse table (any more). */
+static bool
+with_relation(Oid relid, RelationWork work, LhPublication *result)
 {
 	Relation	rel;
-	bool		ours;
+	bool		done = false;
 
 	memset(result, 0, sizeof(*result));
 	/* never stand in the way of DDL: the caller tries again later */
@@ -271,15 +389,26 @@ lh_publish_table(Oid relid, LhPublication *result)
 		UnlockRelationOid(relid, AccessShareLock);
 		return false;
 	}
-	ours = lh_relation_is_lakehouse(rel);
-	if (ours)
+	if (lh_relation_is_lakehouse(rel))
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		publish_relation(rel, result);
+		done = work(rel, result);
 		PopActiveSnapshot();
 	}
 	relation_close(rel, NoLock);
-	return ours;
+	return done;
+}
+
+bool
+lh_publish_table(Oid relid, LhPublication *result)
+{
+	return with_relation(relid, publish_relation, result);
+}
+
+bool
+lh_compact_table(Oid relid, LhPublication *result)
+{
+	return with_relation(relid, compact_relation, result);
 }
 
 /*
@@ -294,6 +423,6 @@ lh_publish_hint(const char *location, const char *metadata_name)
 
 	base = base != NULL ? base + 1 : metadata_name;
 	end = strstr(base, ".metadata.json");
-	lh_store_put(lh_store_open(location), "metadata/version-hint.text", base,
+	lh_store_put(lh_store_open(location), HINT_NAME, base,
 				 end != NULL ? end - base : strlen(base), true);
 }

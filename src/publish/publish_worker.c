@@ -114,6 +114,27 @@ get_job(Oid relid)
 	return job;
 }
 
+/* Runs housekeeping that may fail without harm. */
+static void
+try_sweep(void (*sweep) (void))
+{
+	MemoryContext cxt = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		sweep();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		MemoryContextSwitchTo(cxt);
+	}
+	PG_END_TRY();
+}
+
 /* Every lakehouse table gets a job; hints are set right. */
 static void
 look_at_all_tables(void)
@@ -182,7 +203,11 @@ collect_jobs(void)
 	for (int i = 0; i < n; i++)
 		get_job(pending[i])->pending = true;
 	if (all)
+	{
 		look_at_all_tables();
+		try_sweep(lh_sweep_dropped);
+		try_sweep(lh_sweep_orphans);
+	}
 }
 
 static void
@@ -249,6 +274,31 @@ job_failed(Job *job, ErrorData *error)
 	job->waited_for = false;
 }
 
+/* After a publication: merges small files, one class at a time. */
+static void
+compact(Oid relid)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	LhPublication compacted;
+	bool		again = true;
+
+	while (again)
+	{
+		CHECK_FOR_INTERRUPTS();
+		StartTransactionCommand();
+		again = lh_compact_table(relid, &compacted);
+		if (again)
+		{
+			compacted.location = MemoryContextStrdup(cxt, compacted.location);
+			compacted.metadata_name = MemoryContextStrdup(cxt, compacted.metadata_name);
+		}
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(cxt);
+		if (again)
+			lh_publish_hint(compacted.location, compacted.metadata_name);
+	}
+}
+
 static void
 run_job(Job *job)
 {
@@ -274,6 +324,8 @@ run_job(Job *job)
 		MemoryContextSwitchTo(cxt);
 		if (exists && published.new_version)
 			lh_publish_hint(published.location, published.metadata_name);
+		if (!exists)
+			try_sweep(lh_sweep_dropped);
 		job->pending = job->waited_for = false;
 		job->failures = 0;
 		job->last_published = GetCurrentTimestamp();
@@ -283,6 +335,8 @@ run_job(Job *job)
 			answer_requests(job->relid, &published, 0, NULL);
 		else
 			answer_requests(job->relid, NULL, ERRCODE_UNDEFINED_TABLE, "the table was dropped");
+		if (exists)
+			compact(job->relid);
 	}
 	PG_CATCH();
 	{
