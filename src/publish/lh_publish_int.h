@@ -30,6 +30,7 @@ typedef struct LhDatabaseSlot
 	Latch	   *worker_latch;
 	bool		starting;		/* registered, not there yet */
 	int			held;			/* >0: no worker may be started */
+	TimestampTz start_after;	/* no worker before: the last one failed */
 	bool		look_at_all;	/* every table may have something to publish */
 	int			n_pending;
 	Oid			pending[LH_MAX_PENDING];

@@ -98,8 +98,13 @@ start_workers(void)
 		if (OidIsValid(slot->database) && slot->worker_pid == 0 && !slot->starting &&
 			slot->held == 0 && (slot->n_pending > 0 || slot->look_at_all))
 		{
-			slot->starting = true;
-			database = slot->database;
+			if (slot->start_after > GetCurrentTimestamp())
+				all_started = false;
+			else
+			{
+				slot->starting = true;
+				database = slot->database;
+			}
 		}
 		LWLockRelease(lh_publish_shared->lock);
 

@@ -38,6 +38,7 @@
 #define LOCKED_RETRY_MS		100
 #define MAX_RETRY_MS		60000
 #define IDLE_EXIT_MS		10000
+#define FAILED_START_MS		2000
 
 /* A table that has, or may have, something to publish. */
 typedef struct Job
@@ -74,7 +75,10 @@ leave_slot(int code, Datum arg)
 		}
 	}
 	if (code != 0)
+	{
 		my_slot->look_at_all = true;
+		my_slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILED_START_MS);
+	}
 	if (lh_publish_shared->launcher_latch != NULL && my_slot->look_at_all)
 		SetLatch(lh_publish_shared->launcher_latch);
 	LWLockRelease(lh_publish_shared->lock);
