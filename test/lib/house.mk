@@ -60,32 +60,40 @@ bench: stage
 
 build/pure/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(PURE_CFLAGS) -O2 -MMD -MP -c $< -o $@
+	@echo "CC $@"
+	@$(CC) $(PURE_CFLAGS) -O2 -MMD -MP -c $< -o $@
 
 build/unit/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
+	@echo "CC $@"
+	@$(CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
 
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+	@echo "CC $@"
+	@$(FUZZ_CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
 
 build/coverage/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(PURE_CFLAGS) -O0 --coverage -MMD -MP -c $< -o $@
+	@echo "CC $@"
+	@$(CC) $(PURE_CFLAGS) -O0 --coverage -MMD -MP -c $< -o $@
 
 build/unit/unit: $(UNIT_SRCS:%.c=build/unit/%.o) $(PURE_SRCS:%.c=build/unit/%.o)
-	$(CC) $(SANITIZE) $^ $(PURE_LIBS) -o $@
+	@echo "link $@"
+	@$(CC) $(SANITIZE) $^ $(PURE_LIBS) -o $@
 
 build/coverage/unit: $(UNIT_SRCS:%.c=build/coverage/%.o) $(PURE_SRCS:%.c=build/coverage/%.o)
-	$(CC) --coverage $^ $(PURE_LIBS) -o $@
+	@echo "link $@"
+	@$(CC) --coverage $^ $(PURE_LIBS) -o $@
 
 build/tools/%: build/pure/test/tools/%.o $(PURE_SRCS:%.c=build/pure/%.o)
 	@mkdir -p $(@D)
-	$(CC) $^ $(PURE_LIBS) -o $@
+	@echo "link $@"
+	@$(CC) $^ $(PURE_LIBS) -o $@
 
 build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(PURE_SRCS:%.c=build/fuzz/%.o)
-	$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer $^ $(PURE_LIBS) -o $@
+	@echo "link $@"
+	@$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer $^ $(PURE_LIBS) -o $@
 
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
