@@ -48,6 +48,8 @@ static const char *const fault_points[] = {
 	"publish-metadata-written",
 	"publish-commit",			/* before the worker's commit */
 	"publish-committed",
+	/* publish: compaction */
+	"compact-rewritten",
 };
 
 typedef enum FaultAction

@@ -163,8 +163,9 @@ extern bool lh_store_remove(LhStore *store, const char *name, bool missing_ok);
 
 /*
  * Removes empty directories below prefix ("" or "dir/"), deepest first, and
- * the prefix directory itself, at most up to the location.  Safe against
- * uploads that start meanwhile.
+ * the prefix directory itself, at most up to the location.  Uploads that start
+ * meanwhile make their directories again, unless this is called in a loop
+ * without a pause.
  */
 extern void lh_store_remove_empty_dirs(LhStore *store, const char *prefix);
 
