@@ -96,7 +96,7 @@ build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(PURE_SRCS:%.c=build/fuzz/%.o)
 	@$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer $^ $(PURE_LIBS) -o $@
 
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build/pure build/unit build/fuzz build/coverage -name '*.d' 2>/dev/null)
 
 tools: $(TOOLS)
 
