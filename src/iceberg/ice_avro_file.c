@@ -273,6 +273,8 @@ inflate_block(const uint8_t *src, size_t len, size_t limit, LhBuf *dst, LhError 
 	}
 	inflateEnd(&z);
 	ICE_TRY(ice_buf_status(dst, err));
+	if (rc == Z_MEM_ERROR)
+		return ice_nomem(err);
 	if (dst->len > limit)
 		return too_large(err);
 	/* Python writers leave bytes of zlib's checksum behind the stream */

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import sys
 import uuid
+import zlib
 
 import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
@@ -56,6 +57,48 @@ def rows(first):
     } for i in range(4)] + [{"id": first + 4}]
 
 
+def read_long(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return (value >> 1) ^ -(value & 1), at
+
+
+def long_bytes(value):
+    value <<= 1
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def transcode(path, codec):
+    """The same Avro file with its deflate blocks packed otherwise."""
+    data = path.read_bytes()
+    name = long_bytes(10) + b"avro.codec" + long_bytes(7) + b"deflate"
+    head = data.index(name)
+    sync = data[-16:]
+    start = data.index(sync) + 16
+    out = data[:head] + long_bytes(10) + b"avro.codec" + long_bytes(len(codec)) + codec.encode()
+    out += data[head + len(name):start]
+    while start < len(data):
+        count, start = read_long(data, start)
+        size, start = read_long(data, start)
+        block = zlib.decompressobj(-15).decompress(data[start:start + size])
+        start += size + 16
+        if codec == "snappy":
+            block = pa.compress(block, "snappy", asbytes=True) + zlib.crc32(block).to_bytes(4, "big")
+        elif codec == "zstandard":
+            block = pa.compress(block, "zstd", asbytes=True)
+        out += long_bytes(count) + long_bytes(len(block)) + block + sync
+    return out
+
+
 def main(work):
     warehouse = pathlib.Path(work).resolve()
     catalog = SqlCatalog("g", uri=f"sqlite:///{warehouse}/c.db", warehouse=f"file://{warehouse}")
@@ -91,6 +134,9 @@ def main(work):
     old = catalog.create_table("g.old", SCHEMA, properties={"format-version": "1"})
     add(old, 1)
     keep(old, "old")
+
+    for codec in ("null", "snappy", "zstandard"):
+        (out / f"types.m2.{codec}.avro").write_bytes(transcode(out / "types.m2.avro", codec))
 
     for name in sorted(os.listdir(out)):
         print(name, os.path.getsize(out / name))
