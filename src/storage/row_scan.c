@@ -171,8 +171,11 @@ next_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 {
 	close_unit(scan);
 	if (scan->shared != NULL)
-		scan->unit = (int) Min(pg_atomic_fetch_add_u32(&scan->shared->next_unit, 1),
-							   (uint32) scan->n_units);
+	{
+		uint32		drawn = pg_atomic_fetch_add_u32(&scan->shared->next_unit, 1);
+
+		scan->unit = (int) Min(drawn, (uint32) scan->n_units);
+	}
 	else
 		scan->unit = forward ? Min(scan->unit + 1, scan->n_units) : Max(scan->unit - 1, -1);
 	if (scan->unit < 0 || scan->unit >= scan->n_units)
