@@ -102,6 +102,14 @@ typedef struct LhPqSchema
 /* Checks the tree (depth, names, lengths) and computes levels and leaves in `arena`. */
 extern LhStatus lh_pq_schema_finish(LhPqSchema *schema, LhArena *arena, LhError *err);
 
+/*
+ * The element of a LIST group (or of a repeated node that stands alone),
+ * after the format's rules for old writers; NULL when the shape is not a
+ * list's.  *has_middle tells whether a repeated group stands between the list
+ * and the element; without one the element is itself the repeated node.
+ */
+extern const LhPqNode *lh_pq_list_element(const LhPqNode *list, bool *has_middle);
+
 /* ---- file metadata, as written or as parsed from a footer ---- */
 
 typedef enum LhPqCodec			/* values of the format's CompressionCodec */
@@ -154,6 +162,9 @@ typedef struct LhPqChunk
 	int64_t		bloom_offset;	/* -1: none */
 	int32_t		bloom_length;	/* -1: unknown */
 	LhPqStats	stats;
+	uint32_t	encodings;		/* bit n: the format's encoding n occurs */
+	int32_t		dictionary_pages;	/* data pages coded by the dictionary, */
+	int32_t		other_pages;	/* and otherwise; both 0 when unknown */
 } LhPqChunk;
 
 typedef struct LhPqRowGroup
@@ -189,6 +200,13 @@ extern LhStatus lh_pq_tail_parse(const uint8_t tail[LH_PQ_TAIL_BYTES], int64_t f
 extern LhStatus lh_pq_footer_parse(const uint8_t *footer, size_t len, int64_t file_size,
 								   const LhAlloc *alloc, LhPqFileMeta **meta, LhError *err);
 extern void lh_pq_meta_free(LhPqFileMeta *meta);
+
+/*
+ * Compares two statistics values (or PLAIN bytes) of a leaf in the order its
+ * statistics have: < 0, 0, > 0.  Only for leaves for which lh_pq_has_order().
+ */
+extern bool lh_pq_has_order(const LhPqNode *leaf);
+extern int	lh_pq_compare(const LhPqNode *leaf, LhPqBytes a, LhPqBytes b);
 
 /* ---- writer ---- */
 
