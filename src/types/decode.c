@@ -389,6 +389,9 @@ decode_rest(const LhConv *conv, const LhPqVector *v, int64 n, const uint8 *nulls
 																	  v->values.bytes[i].data,
 																	  v->values.bytes[i].len));
 			break;
+		case LH_OP_NOTHING:
+			FOR_SLOTS(i) out_of_range(type, ERRCODE_DATA_CORRUPTED);
+			break;
 		case LH_OP_PRESENT:
 			FOR_SLOTS(i) out[i] = lh_make_row(type, NULL, NULL);
 			break;

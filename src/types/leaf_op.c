@@ -110,6 +110,13 @@ string_op(const LhPqNode *leaf, LhLeafOp wanted, LhLeafOp *op)
 bool
 lh_leaf_op(const LhPqNode *leaf, const LhPgType *type, LhLeafOp *op)
 {
+	/* a column of nulls of which its writer did not know the type */
+	if (leaf->logical == LH_PQ_UNKNOWN)
+	{
+		*op = LH_OP_NOTHING;
+		return type->kind != LH_KIND_ARRAY;
+	}
+
 	switch (type->kind)
 	{
 		case LH_KIND_BOOL:

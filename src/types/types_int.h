@@ -185,6 +185,7 @@ typedef enum LhLeafOp
 	LH_OP_BYTES_INTERVAL,
 	LH_OP_ENUM,
 	LH_OP_IO,
+	LH_OP_NOTHING,				/* nulls only */
 	LH_OP_PRESENT				/* a composite that had no attributes when written */
 } LhLeafOp;
 
