@@ -59,7 +59,7 @@ typedef struct Assembly
 	LhLeafCursor *cursors;
 } Assembly;
 
-static void pg_attribute_noreturn()
+static LH_NORETURN void
 bad_levels(const Assembly *a)
 {
 	lh_column_corrupt(a->dec->priv->column, "the levels of its leaves do not agree");

@@ -30,7 +30,7 @@
 			out[i] = (Datum) 0; \
 		else
 
-static void pg_attribute_noreturn()
+static LH_NORETURN void
 out_of_range(const LhPgType *type, int code)
 {
 	ereport(ERROR,

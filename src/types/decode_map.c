@@ -33,7 +33,7 @@ lh_column_corrupt(const char *column, const char *what)
 			 errdetail("In column \"%s\", %s.", column, what)));
 }
 
-static void pg_attribute_noreturn()
+static LH_NORETURN void
 mismatch(const LhDecoder *dec, const LhPgType *type, const LhPqNode *node)
 {
 	static const char *const physical[] = {

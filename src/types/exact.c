@@ -236,7 +236,7 @@ typedef struct ExactReader
 	const LhDecoder *dec;
 } ExactReader;
 
-static void pg_attribute_noreturn()
+static LH_NORETURN void
 bad_cell(const ExactReader *r)
 {
 	lh_column_corrupt(r->dec->priv->column, "an exact value of it is malformed");

@@ -15,6 +15,9 @@
 #error "lakehouse needs PostgreSQL 15, 16, 17 or 18"
 #endif
 
+/* PostgreSQL 18 renamed its own macro, which stood behind the declaration. */
+#define LH_NORETURN __attribute__((noreturn))
+
 /* Has the column stored values?  Dropped ones have not, nor have virtual ones. */
 static inline bool
 lh_att_is_stored(Form_pg_attribute att)

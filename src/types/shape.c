@@ -10,7 +10,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
-#include "types/pg_compat.h"
 #include "types/types_int.h"
 
 #define ROW_ID_NAME		"_row_id"

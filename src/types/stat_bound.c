@@ -7,7 +7,6 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 
-#include "types/pg_compat.h"
 #include "types/types_int.h"
 
 /*
@@ -23,9 +22,10 @@ same_order(const LhPqNode *leaf, const LhPgType *type, Oid collation)
 
 	switch (type->kind)
 	{
-		case LH_KIND_BOOL:
 		case LH_KIND_FLOAT4:
 		case LH_KIND_FLOAT8:
+			return leaf->logical != LH_PQ_FLOAT16;
+		case LH_KIND_BOOL:
 		case LH_KIND_DATE:
 		case LH_KIND_TIME:
 		case LH_KIND_TIMESTAMP:

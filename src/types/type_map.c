@@ -16,7 +16,6 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-#include "types/pg_compat.h"
 #include "types/types_int.h"
 
 /* ---- field ids ---- */
@@ -144,7 +143,7 @@ static const struct
 static const Oid settled_texts[] =
 {
 	INETOID, CIDROID, MACADDROID, MACADDR8OID, BITOID, VARBITOID, PG_LSNOID, TIDOID,
-	JSONBOID, JSONPATHOID, TSVECTOROID, TSQUERYOID, INT2VECTOROID, OIDVECTOROID,
+	JSONBOID, JSONPATHOID, TSVECTOROID, INT2VECTOROID, OIDVECTOROID,
 	INT4RANGEOID, INT8RANGEOID, NUMRANGEOID, INT4MULTIRANGEOID, INT8MULTIRANGEOID,
 	NUMMULTIRANGEOID, PG_SNAPSHOTOID
 };

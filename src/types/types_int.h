@@ -6,6 +6,7 @@
 #ifndef LH_TYPES_INT_H
 #define LH_TYPES_INT_H
 
+#include "types/pg_compat.h"
 #include "types/types.h"
 
 #include "fmgr.h"
@@ -266,6 +267,6 @@ extern Datum lh_make_array(const LhPgType *type, Datum *elements, bool *nulls, i
 extern Datum lh_make_row(const LhPgType *type, Datum *values, bool *nulls);
 
 /* Bytes that no correct file holds. */
-extern void lh_column_corrupt(const char *column, const char *what) pg_attribute_noreturn();
+extern LH_NORETURN void lh_column_corrupt(const char *column, const char *what);
 
 #endif							/* LH_TYPES_INT_H */
