@@ -296,3 +296,28 @@ lh_delta_scan_end(LhDeltaScan *scan)
 	MemoryContextDelete(scan->row_cxt);
 	pfree(scan);
 }
+
+/* Each row has one chunk with number 0. */
+int64
+lh_delta_count(Relation rel, Snapshot snapshot)
+{
+	Relation	toast;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int64		count = 0;
+
+	if (!lh_delta_exists(rel))
+		return 0;
+	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	scan = table_beginscan_strat(toast, snapshot, 0, NULL, true, false);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		int32		seq = DatumGetInt32(fastgetattr(tuple, Anum_chunk_seq, RelationGetDescr(toast), &isnull));
+
+		count += (seq & CHUNK_MASK) == 0;
+	}
+	table_endscan(scan);
+	table_close(toast, AccessShareLock);
+	return count;
+}

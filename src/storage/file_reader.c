@@ -7,8 +7,11 @@
  * one column is looked at costs that column.  Within a row group a column
  * reader moves forward only; going back opens it again.
  *
- * Memory contexts: `cxt` for the file, `group_cxt` for the bytes and column
- * readers of a row group, `batch_cxt` for by-reference values of a batch.
+ * Two row groups are held: the selected one, and one whose chunks are being
+ * fetched ahead.
+ *
+ * Memory contexts: `cxt` for the file, one for the bytes and column readers of
+ * each row group, `batch_cxt` for by-reference values of a batch.
  */
 #include "postgres.h"
 
@@ -20,14 +23,24 @@
 #include "storage/lh_storage.h"
 #include "types/types.h"
 
-/* One leaf of the selected row group. */
+/* One leaf of a row group. */
 typedef struct LeafReader
 {
 	uint8_t    *bytes;			/* of the chunk; NULL: not fetched */
 	LhFetch    *fetch;			/* under way */
 	LhPqColumnReader *reader;
 	int64		next_row;		/* that reader returns next */
+	int64		batch;			/* number of the batch that vector holds */
+	LhPqVector	vector;
 } LeafReader;
+
+typedef struct GroupState
+{
+	MemoryContext cxt;
+	LhAlloc		alloc;			/* in it */
+	int			row_group;		/* -1: none */
+	LeafReader *leaves;			/* [meta->schema.n_leaves] */
+} GroupState;
 
 typedef struct ColumnState
 {
@@ -43,24 +56,22 @@ typedef struct ColumnState
 struct LhFileReader
 {
 	MemoryContext cxt;
-	MemoryContext group_cxt;
 	MemoryContext batch_cxt;
-	LhAlloc		group_alloc;
 	const LhFile *file;
 	LhStore    *store;
 	LhPqFileMeta *meta;
 	TupleDesc	desc;
 	ColumnState *columns;		/* [desc->natts] */
-	LeafReader *leaves;			/* [meta->schema.n_leaves], of the row group */
 	int			exact_leaf;		/* -1: none */
 	int			row_id_leaf;	/* -1: none */
-	int			row_group;		/* -1: none selected */
+	GroupState	groups[2];
+	GroupState *group;			/* the selected one */
+	GroupState *ahead;			/* the other */
+	int64		batch;			/* number of the current batch, from 1 */
 	int64		batch_start;
 	int			batch_rows;
-	bool		exact_loaded;	/* for the current batch */
-	LhPqVector	exact;
-	bool		row_ids_loaded;
-	LhPqVector	row_ids;
+	int64		bytes;			/* asked of the store */
+	LhPqVector	blank;			/* a batch of nulls; n_rows 0: not made yet */
 };
 
 static int
@@ -79,9 +90,17 @@ lh_file_reader_open(const LhFile *file, TupleDesc desc)
 	LhFileReader *reader = palloc0(sizeof(LhFileReader));
 
 	reader->cxt = cxt;
-	reader->group_cxt = AllocSetContextCreate(cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
 	reader->batch_cxt = AllocSetContextCreate(cxt, "lakehouse batch", ALLOCSET_DEFAULT_SIZES);
-	reader->group_alloc = lh_palloc_alloc(reader->group_cxt);
+	for (int i = 0; i < 2; i++)
+	{
+		GroupState *group = &reader->groups[i];
+
+		group->cxt = AllocSetContextCreate(cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
+		group->alloc = lh_palloc_alloc(group->cxt);
+		group->row_group = -1;
+	}
+	reader->group = &reader->groups[0];
+	reader->ahead = &reader->groups[1];
 	reader->file = file;
 	reader->desc = desc;
 	reader->store = lh_store_open(file->location);
@@ -89,7 +108,6 @@ lh_file_reader_open(const LhFile *file, TupleDesc desc)
 	reader->columns = palloc0(sizeof(ColumnState) * Max(desc->natts, 1));
 	reader->exact_leaf = file_leaf(reader->meta, LH_FIELD_EXACT);
 	reader->row_id_leaf = file_leaf(reader->meta, LH_FIELD_ROW_ID);
-	reader->row_group = -1;
 	if (file->n_first_row_ids == 0 && reader->row_id_leaf < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -104,6 +122,18 @@ lh_file_reader_meta(const LhFileReader *reader)
 	return reader->meta;
 }
 
+const LhFile *
+lh_file_reader_file(const LhFileReader *reader)
+{
+	return reader->file;
+}
+
+int64
+lh_file_reader_bytes(const LhFileReader *reader)
+{
+	return reader->bytes;
+}
+
 void
 lh_file_reader_close(LhFileReader *reader)
 {
@@ -116,29 +146,46 @@ drop_batch(LhFileReader *reader)
 	MemoryContextReset(reader->batch_cxt);
 	for (int i = 0; i < reader->desc->natts; i++)
 		reader->columns[i].decoded = false;
-	reader->exact_loaded = reader->row_ids_loaded = false;
+	reader->batch++;			/* what leaves hold is of an older one now */
 	reader->batch_rows = 0;
 }
 
+/* Bytes, pending fetches and column readers all live in the group's context. */
+static void
+reset_group(LhFileReader *reader, GroupState *group, int row_group)
+{
+	MemoryContextReset(group->cxt);
+	group->leaves = NULL;
+	group->row_group = row_group;
+	if (row_group >= 0)
+		group->leaves = MemoryContextAllocZero(group->cxt,
+											   sizeof(LeafReader) * reader->meta->schema.n_leaves);
+}
+
+/* Selecting the same row group again keeps what was fetched: a rescan needs it. */
 void
 lh_file_reader_group(LhFileReader *reader, int row_group)
 {
-	MemoryContext old;
-
 	Assert(row_group >= 0 && row_group < reader->meta->n_row_groups);
 	drop_batch(reader);
-	/* bytes, pending fetches and column readers all live there */
-	MemoryContextReset(reader->group_cxt);
-	old = MemoryContextSwitchTo(reader->group_cxt);
-	reader->leaves = palloc0(sizeof(LeafReader) * reader->meta->schema.n_leaves);
-	MemoryContextSwitchTo(old);
-	reader->row_group = row_group;
+	if (reader->group->row_group == row_group)
+		return;
+	if (reader->ahead->row_group == row_group)
+	{
+		GroupState *group = reader->ahead;
+
+		reader->ahead = reader->group;
+		reader->group = group;
+		reset_group(reader, reader->ahead, -1);
+	}
+	else
+		reset_group(reader, reader->group, row_group);
 }
 
 int64
 lh_file_reader_group_rows(const LhFileReader *reader)
 {
-	return reader->meta->row_groups[reader->row_group].num_rows;
+	return reader->meta->row_groups[reader->group->row_group].num_rows;
 }
 
 void
@@ -152,45 +199,51 @@ lh_file_reader_batch(LhFileReader *reader, int64 start, int n)
 }
 
 static const LhPqChunk *
-leaf_chunk(LhFileReader *reader, int leaf)
+leaf_chunk(const LhFileReader *reader, const GroupState *group, int leaf)
 {
-	return &reader->meta->row_groups[reader->row_group].chunks[leaf];
+	return &reader->meta->row_groups[group->row_group].chunks[leaf];
 }
 
 /* A chunk whose values are all null needs no bytes. */
 static bool
-all_null(LhFileReader *reader, int leaf)
+all_null(const LhFileReader *reader, const GroupState *group, int leaf)
 {
-	const LhPqChunk *chunk = leaf_chunk(reader, leaf);
+	const LhPqChunk *chunk = leaf_chunk(reader, group, leaf);
 
 	return chunk->stats.null_count == chunk->num_values;
 }
 
-static void
-submit_leaf(LhFileReader *reader, int leaf)
+static bool
+has_exact(const LhFileReader *reader, const GroupState *group)
 {
-	LeafReader *lr = &reader->leaves[leaf];
-	const LhPqChunk *chunk = leaf_chunk(reader, leaf);
+	return reader->exact_leaf >= 0 && !all_null(reader, group, reader->exact_leaf);
+}
+
+static void
+submit_leaf(LhFileReader *reader, GroupState *group, int leaf)
+{
+	LeafReader *lr = &group->leaves[leaf];
+	const LhPqChunk *chunk = leaf_chunk(reader, group, leaf);
 	MemoryContext old;
 
 	if (lr->bytes != NULL)
 		return;
-	old = MemoryContextSwitchTo(reader->group_cxt);
-	lr->bytes = MemoryContextAllocHuge(reader->group_cxt, chunk->total_compressed);
+	old = MemoryContextSwitchTo(group->cxt);
+	lr->bytes = MemoryContextAllocHuge(group->cxt, Max(chunk->total_compressed, 1));
 	lr->fetch = lh_fetch_submit(reader->store, reader->file->name, chunk->start,
 								chunk->total_compressed, lr->bytes);
+	reader->bytes += chunk->total_compressed;
 	MemoryContextSwitchTo(old);
 }
 
-/* The current batch of one leaf; valid until the next batch. */
 static void
-read_leaf(LhFileReader *reader, int leaf, LhPqVector *vector)
+open_leaf(LhFileReader *reader, int leaf)
 {
-	LeafReader *lr = &reader->leaves[leaf];
-	const LhPqChunk *chunk = leaf_chunk(reader, leaf);
+	GroupState *group = reader->group;
+	LeafReader *lr = &group->leaves[leaf];
 	LhError		error;
 
-	submit_leaf(reader, leaf);
+	submit_leaf(reader, group, leaf);
 	if (lr->fetch != NULL)
 	{
 		LhFetch    *fetch = lr->fetch;
@@ -205,23 +258,38 @@ read_leaf(LhFileReader *reader, int leaf, LhPqVector *vector)
 	}
 	if (lr->reader == NULL)
 	{
-		lh_report(lh_pq_column_open(reader->meta, reader->row_group, leaf, lr->bytes,
-									chunk->total_compressed, &reader->group_alloc, &lr->reader, &error),
+		lh_report(lh_pq_column_open(reader->meta, group->row_group, leaf, lr->bytes,
+									leaf_chunk(reader, group, leaf)->total_compressed,
+									&group->alloc, &lr->reader, &error),
 				  &error, reader->file->name);
 		lr->next_row = 0;
 	}
+}
+
+/* The current batch of one leaf; valid until the next batch. */
+static const LhPqVector *
+read_leaf(LhFileReader *reader, int leaf)
+{
+	LeafReader *lr = &reader->group->leaves[leaf];
+	LhError		error;
+
+	if (lr->batch == reader->batch)
+		return &lr->vector;
+	open_leaf(reader, leaf);
 	if (lr->next_row < reader->batch_start)
 		lh_report(lh_pq_column_skip(lr->reader, reader->batch_start - lr->next_row, &error),
 				  &error, reader->file->name);
-	lh_report(lh_pq_column_read(lr->reader, reader->batch_rows, vector, &error),
+	lh_report(lh_pq_column_read(lr->reader, reader->batch_rows, &lr->vector, &error),
 			  &error, reader->file->name);
-	if (vector->n_rows != reader->batch_rows)
+	if (lr->vector.n_rows != reader->batch_rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("data file \"%s\" ends early", reader->file->name),
 				 errdetail("Row group %d has only " INT64_FORMAT " rows in one of its columns.",
-						   reader->row_group, reader->batch_start + vector->n_rows)));
+						   reader->group->row_group, reader->batch_start + lr->vector.n_rows)));
 	lr->next_row = reader->batch_start + reader->batch_rows;
+	lr->batch = reader->batch;
+	return &lr->vector;
 }
 
 static void
@@ -244,17 +312,22 @@ init_column(LhFileReader *reader, int attnum)
 	MemoryContextSwitchTo(old);
 }
 
+static ColumnState *
+get_column(LhFileReader *reader, int attnum)
+{
+	ColumnState *column = &reader->columns[attnum - 1];
+
+	if (!column->initialized)
+		init_column(reader, attnum);
+	return column;
+}
+
 static void
 apply_exact(LhFileReader *reader, ColumnState *column)
 {
-	if (reader->exact_leaf < 0 || all_null(reader, reader->exact_leaf))
-		return;
-	if (!reader->exact_loaded)
-	{
-		read_leaf(reader, reader->exact_leaf, &reader->exact);
-		reader->exact_loaded = true;
-	}
-	lh_exact_apply(column->decoder, &reader->exact, column->values, column->isnull);
+	if (has_exact(reader, reader->group))
+		lh_exact_apply(column->decoder, read_leaf(reader, reader->exact_leaf),
+					   column->values, column->isnull);
 }
 
 static void
@@ -264,7 +337,7 @@ decode_column(LhFileReader *reader, ColumnState *column)
 	LhPqVector *vectors;
 	int			nest;
 
-	if (decoder->flat && all_null(reader, decoder->first_leaf))
+	if (decoder->flat && all_null(reader, reader->group, decoder->first_leaf))
 	{
 		memset(column->isnull, true, reader->batch_rows);
 		nest = lh_types_begin(decoder->needs_settings);
@@ -274,7 +347,7 @@ decode_column(LhFileReader *reader, ColumnState *column)
 	}
 	vectors = palloc(sizeof(LhPqVector) * decoder->n_leaves);
 	for (int i = 0; i < decoder->n_leaves; i++)
-		read_leaf(reader, decoder->first_leaf + i, &vectors[i]);
+		vectors[i] = *read_leaf(reader, decoder->first_leaf + i);
 	nest = lh_types_begin(decoder->needs_settings);
 	lh_decoder_run(decoder, vectors, reader->batch_rows, column->values, column->isnull);
 	apply_exact(reader, column);
@@ -284,10 +357,8 @@ decode_column(LhFileReader *reader, ColumnState *column)
 void
 lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **isnull)
 {
-	ColumnState *column = &reader->columns[attnum - 1];
+	ColumnState *column = get_column(reader, attnum);
 
-	if (!column->initialized)
-		init_column(reader, attnum);
 	if (!column->decoded)
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->batch_cxt);
@@ -309,32 +380,89 @@ lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **i
 	*isnull = column->isnull;
 }
 
-void
-lh_file_reader_prefetch(LhFileReader *reader, int attnum)
-{
-	ColumnState *column = &reader->columns[attnum - 1];
+/* ---- columns as the file has them ---- */
 
-	if (!column->initialized)
-		init_column(reader, attnum);
-	if (column->decoder == NULL)
-		return;
-	for (int i = 0; i < column->decoder->n_leaves; i++)
-		submit_leaf(reader, column->decoder->first_leaf + i);
+const LhPqNode *
+lh_file_reader_leaf(LhFileReader *reader, int attnum)
+{
+	ColumnState *column = get_column(reader, attnum);
+
+	if (column->decoder == NULL || !column->decoder->flat)
+		return NULL;
+	return reader->meta->schema.leaves[column->decoder->first_leaf];
+}
+
+bool
+lh_file_reader_group_is_exact(const LhFileReader *reader)
+{
+	return !has_exact(reader, reader->group);
+}
+
+static const LhPqVector *
+blank_vector(LhFileReader *reader)
+{
+	LhPqVector *blank = &reader->blank;
+
+	if (blank->nulls == NULL)
+	{
+		uint8	   *nulls = MemoryContextAlloc(reader->cxt, LH_BATCH_ROWS);
+
+		memset(nulls, 1, LH_BATCH_ROWS);
+		blank->nulls = nulls;
+		blank->values.any = MemoryContextAllocZero(reader->cxt, sizeof(LhPqBytes) * LH_BATCH_ROWS);
+	}
+	blank->n_rows = blank->n_levels = blank->n_values = reader->batch_rows;
+	return blank;
+}
+
+const LhPqVector *
+lh_file_reader_vector(LhFileReader *reader, int attnum)
+{
+	LhDecoder  *decoder = get_column(reader, attnum)->decoder;
+
+	Assert(decoder != NULL && decoder->flat && lh_file_reader_group_is_exact(reader));
+	if (all_null(reader, reader->group, decoder->first_leaf))
+		return blank_vector(reader);
+	return read_leaf(reader, decoder->first_leaf);
+}
+
+/* ---- fetching ahead of need ---- */
+
+void
+lh_file_reader_prefetch(LhFileReader *reader, int row_group, const AttrNumber *columns, int n_columns)
+{
+	GroupState *group = reader->group;
+
+	if (group->row_group != row_group)
+	{
+		group = reader->ahead;
+		if (group->row_group != row_group)
+			reset_group(reader, group, row_group);
+	}
+	for (int c = 0; c < n_columns; c++)
+	{
+		LhDecoder  *decoder = get_column(reader, columns[c])->decoder;
+
+		if (decoder == NULL || (decoder->flat && all_null(reader, group, decoder->first_leaf)))
+			continue;
+		for (int i = 0; i < decoder->n_leaves; i++)
+			submit_leaf(reader, group, decoder->first_leaf + i);
+	}
+	if (n_columns > 0 && has_exact(reader, group))
+		submit_leaf(reader, group, reader->exact_leaf);
 }
 
 uint64
 lh_file_reader_row_id(LhFileReader *reader, int row)
 {
+	const LhPqVector *row_ids;
+
 	if (reader->file->n_first_row_ids > 0)
-		return (uint64) (reader->file->first_row_ids[reader->row_group] + reader->batch_start + row);
-	if (!reader->row_ids_loaded)
-	{
-		read_leaf(reader, reader->row_id_leaf, &reader->row_ids);
-		reader->row_ids_loaded = true;
-	}
-	if (reader->row_ids.nulls != NULL && reader->row_ids.nulls[row])
+		return (uint64) (reader->file->first_row_ids[reader->group->row_group] + reader->batch_start + row);
+	row_ids = read_leaf(reader, reader->row_id_leaf);
+	if (row_ids->nulls != NULL && row_ids->nulls[row])
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("data file \"%s\" has a row without row id", reader->file->name)));
-	return (uint64) reader->row_ids.values.i64[row];
+	return (uint64) row_ids->values.i64[row];
 }

@@ -36,6 +36,9 @@ extern bool lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction,
 extern void lh_delta_scan_delete(LhDeltaScan *scan);	/* the row last returned */
 extern void lh_delta_scan_end(LhDeltaScan *scan);
 
+/* The number of rows that snapshot sees, without putting them together. */
+extern int64 lh_delta_count(Relation rel, Snapshot snapshot);
+
 /* ---- one Parquet file being written (file_writer.c) ---- */
 
 typedef struct LhFileWriter LhFileWriter;
@@ -65,6 +68,8 @@ typedef struct LhFileReader LhFileReader;
  */
 extern LhFileReader *lh_file_reader_open(const LhFile *file, TupleDesc desc);
 extern const LhPqFileMeta *lh_file_reader_meta(const LhFileReader *reader);
+extern const LhFile *lh_file_reader_file(const LhFileReader *reader);
+extern int64 lh_file_reader_bytes(const LhFileReader *reader);	/* asked of the store so far */
 extern void lh_file_reader_group(LhFileReader *reader, int row_group);
 extern int64 lh_file_reader_group_rows(const LhFileReader *reader);
 
@@ -78,8 +83,21 @@ extern void lh_file_reader_batch(LhFileReader *reader, int64 start, int n);
 extern void lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **isnull);
 extern uint64 lh_file_reader_row_id(LhFileReader *reader, int row);
 
-/* Starts reading a column of the selected row group, so that _column need not wait. */
-extern void lh_file_reader_prefetch(LhFileReader *reader, int attnum);
+/*
+ * The leaf of a flat column, NULL when the column is none or not in the file;
+ * and its batch as the file has it.  The vector is only for flat columns, and
+ * only where the row group is exact: where the file's values are the column's.
+ */
+extern const LhPqNode *lh_file_reader_leaf(LhFileReader *reader, int attnum);
+extern bool lh_file_reader_group_is_exact(const LhFileReader *reader);
+extern const LhPqVector *lh_file_reader_vector(LhFileReader *reader, int attnum);
+
+/*
+ * Starts fetching columns of a row group, all together, so that reading need
+ * not wait.  Besides the selected row group one other is kept.
+ */
+extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
+									const AttrNumber *columns, int n_columns);
 extern void lh_file_reader_close(LhFileReader *reader);
 
 /* ---- scan over files and delta (row_scan.c) ---- */
@@ -91,6 +109,34 @@ typedef struct LhRowScanShared
 } LhRowScanShared;
 
 typedef struct LhRowScan LhRowScan;
+
+/* What a caller knows beforehand. */
+typedef struct LhScanHints
+{
+	int			n_columns;		/* columns it will ask for */
+	AttrNumber *columns;
+
+	/* May it want rows of this row group?  NULL: of all. */
+	bool		(*group_wanted) (void *arg, const LhPqFileMeta *meta, int row_group);
+	void	   *arg;
+} LhScanHints;
+
+/* What a scan did so far, in this process. */
+typedef struct LhScanCounters
+{
+	int64		groups;			/* row groups looked at */
+	int64		groups_skipped; /* of them not wanted */
+	int64		bytes;			/* asked of the store */
+} LhScanCounters;
+
+/* Rows that a scan gives together. */
+typedef struct LhBatch
+{
+	int			n_rows;
+	LhFileReader *reader;		/* with this batch; NULL: one row of the delta */
+	uint64		row_id;
+	MinimalTuple tuple;
+} LhBatch;
 
 /*
  * The row that a scan stands on: either row `row` of reader's batch, or a
@@ -111,7 +157,15 @@ typedef struct LhRow
 extern LhRowScan *lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared);
 extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files);
 
-/* `desc` is the descriptor that rows are read as; the same in each call. */
+/* Before the first row; `hints` is used until the end. */
+extern void lh_row_scan_set_hints(LhRowScan *scan, const LhScanHints *hints);
+extern const LhScanCounters *lh_row_scan_counters(LhRowScan *scan);
+
+/*
+ * By batches or by rows, not both in one scan.  `desc` is the descriptor that
+ * rows are read as; the same in each call.
+ */
+extern bool lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBatch *batch);
 extern bool lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow *row);
 extern void lh_row_scan_rescan(LhRowScan *scan);
 extern void lh_row_scan_end(LhRowScan *scan);

@@ -1,12 +1,18 @@
 /*
  * row_scan.c
  *	  One scan over what a snapshot sees of a table: its data files, then its
- *	  delta.  And the fetch of single rows by id.
+ *	  delta.
  *
  * The scan is a sequence of units: each row group of each file, then the
  * delta.  A serial scan walks them in either direction; the processes of a
  * parallel scan draw them from a shared counter.  All processes see the same
  * units, because they list files with the same snapshot and sort them.
+ *
+ * A caller that knows its columns beforehand says so in hints: their chunks
+ * are then fetched together, those of the next row group while this one is
+ * read (not in a parallel scan, where a unit drawn early is a unit that an
+ * idle process cannot take), and row groups are left out by what their
+ * statistics say.
  *
  * A row is in a file or in the delta, never in both: the publisher moves it
  * within one transaction.
@@ -34,6 +40,7 @@ struct LhRowScan
 	Relation	rel;
 	Snapshot	snapshot;
 	LhRowScanShared *shared;
+	const LhScanHints *hints;	/* NULL: none */
 	List	   *files;
 	bool		with_delta;
 	bool		prepared;		/* units are known */
@@ -42,14 +49,22 @@ struct LhRowScan
 	int			unit;			/* current; -1 before the first */
 	bool		unit_open;
 
-	LhFileReader *reader;		/* of units[unit].file */
-	const LhFile *reader_file;
+	LhFileReader *reader;
+	const LhFile *reader_file;	/* that it reads; NULL: none */
 	int64		group_rows;
 	int64		batch_start;
 	int			batch_rows;
-	int			row;			/* in the batch */
+
+	int			ahead_unit;		/* wanted next, its chunks under way; -1: none */
+	LhFileReader *ahead_reader; /* for it, when in another file; may be NULL */
 
 	LhDeltaScan *delta;
+
+	LhBatch		batch;			/* lh_row_scan_next() stands in it */
+	int			row;
+
+	LhScanCounters counters;
+	int64		closed_bytes;	/* read by readers that are closed */
 };
 
 static LhRowScan *
@@ -60,7 +75,7 @@ new_scan(Relation rel)
 
 	scan->cxt = cxt;
 	scan->rel = rel;
-	scan->unit = -1;
+	scan->unit = scan->ahead_unit = -1;
 	return scan;
 }
 
@@ -87,6 +102,12 @@ lh_row_scan_begin_files(Relation rel, List *files)
 
 	scan->files = files;
 	return scan;
+}
+
+void
+lh_row_scan_set_hints(LhRowScan *scan, const LhScanHints *hints)
+{
+	scan->hints = hints;
 }
 
 /* Row-group counts need no footer where the catalog has first row ids. */
@@ -128,6 +149,78 @@ prepare_units(LhRowScan *scan)
 	MemoryContextSwitchTo(old);
 }
 
+/* ---- readers of the current unit and of the one ahead ---- */
+
+static void
+close_reader(LhRowScan *scan, LhFileReader **reader)
+{
+	if (*reader == NULL)
+		return;
+	scan->closed_bytes += lh_file_reader_bytes(*reader);
+	lh_file_reader_close(*reader);
+	*reader = NULL;
+}
+
+/* The reader of a unit's file: one that is open on it already, or a new one in *spare. */
+static LhFileReader *
+reader_of(LhRowScan *scan, const ScanUnit *unit, TupleDesc desc, LhFileReader **spare)
+{
+	MemoryContext old;
+
+	if (scan->reader != NULL && scan->reader_file == unit->file)
+		return scan->reader;
+	if (*spare != NULL && lh_file_reader_file(*spare) == unit->file)
+		return *spare;
+	close_reader(scan, spare);
+	old = MemoryContextSwitchTo(scan->cxt);
+	*spare = lh_file_reader_open(unit->file, desc);
+	MemoryContextSwitchTo(old);
+	return *spare;
+}
+
+static void
+drop_ahead(LhRowScan *scan)
+{
+	close_reader(scan, &scan->ahead_reader);
+	scan->ahead_unit = -1;
+}
+
+/*
+ * The next unit after `unit` whose rows may be wanted, or the end.  Reading
+ * statistics needs the footer, which is in the catalog: no object is touched.
+ */
+static int
+find_unit(LhRowScan *scan, int unit, TupleDesc desc, bool forward)
+{
+	for (;;)
+	{
+		ScanUnit   *candidate;
+		LhFileReader *reader;
+
+		CHECK_FOR_INTERRUPTS();
+		if (scan->shared != NULL)
+		{
+			uint32		drawn = pg_atomic_fetch_add_u32(&scan->shared->next_unit, 1);
+
+			unit = (int) Min(drawn, (uint32) scan->n_units);
+		}
+		else
+			unit = forward ? Min(unit + 1, scan->n_units) : Max(unit - 1, -1);
+		if (unit < 0 || unit >= scan->n_units)
+			return unit;
+		candidate = &scan->units[unit];
+		if (candidate->file == NULL)
+			return unit;
+		scan->counters.groups++;
+		if (scan->hints == NULL || scan->hints->group_wanted == NULL)
+			return unit;
+		reader = reader_of(scan, candidate, desc, &scan->ahead_reader);
+		if (scan->hints->group_wanted(scan->hints->arg, lh_file_reader_meta(reader), candidate->row_group))
+			return unit;
+		scan->counters.groups_skipped++;
+	}
+}
+
 static void
 close_unit(LhRowScan *scan)
 {
@@ -148,19 +241,21 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 		scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, 0, LH_MAX_ROW_ID);
 	else
 	{
-		if (scan->reader_file != unit->file)
+		LhFileReader *reader = reader_of(scan, unit, desc, &scan->ahead_reader);
+
+		if (reader != scan->reader)
 		{
-			if (scan->reader != NULL)
-				lh_file_reader_close(scan->reader);
-			scan->reader = NULL;
-			scan->reader = lh_file_reader_open(unit->file, desc);
+			close_reader(scan, &scan->reader);
+			scan->reader = reader;
 			scan->reader_file = unit->file;
+			scan->ahead_reader = NULL;
 		}
-		lh_file_reader_group(scan->reader, unit->row_group);
-		scan->group_rows = lh_file_reader_group_rows(scan->reader);
+		lh_file_reader_group(reader, unit->row_group);
+		if (scan->hints != NULL)
+			lh_file_reader_prefetch(reader, unit->row_group, scan->hints->columns, scan->hints->n_columns);
+		scan->group_rows = lh_file_reader_group_rows(reader);
 		scan->batch_rows = 0;
 		scan->batch_start = forward ? 0 : scan->group_rows;
-		scan->row = forward ? -1 : 0;
 	}
 	scan->unit_open = true;
 	MemoryContextSwitchTo(old);
@@ -169,52 +264,68 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 static bool
 next_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 {
-	close_unit(scan);
-	if (scan->shared != NULL)
+	if (forward && scan->ahead_unit >= 0)
 	{
-		uint32		drawn = pg_atomic_fetch_add_u32(&scan->shared->next_unit, 1);
-
-		scan->unit = (int) Min(drawn, (uint32) scan->n_units);
+		scan->unit = scan->ahead_unit;
+		scan->ahead_unit = -1;
 	}
 	else
-		scan->unit = forward ? Min(scan->unit + 1, scan->n_units) : Max(scan->unit - 1, -1);
+	{
+		drop_ahead(scan);
+		scan->unit = find_unit(scan, scan->unit, desc, forward);
+	}
 	if (scan->unit < 0 || scan->unit >= scan->n_units)
 		return false;
 	open_unit(scan, desc, forward);
 	return true;
 }
 
-/* Moves to the next row of the open row group; false at its end. */
+/*
+ * Starts fetching the next row group.  Not before the second batch of this
+ * one is asked for: a LIMIT may be content with the first.
+ */
+static void
+look_ahead(LhRowScan *scan, TupleDesc desc)
+{
+	ScanUnit   *unit;
+
+	scan->ahead_unit = find_unit(scan, scan->unit, desc, true);
+	if (scan->ahead_unit >= scan->n_units)
+		return;
+	unit = &scan->units[scan->ahead_unit];
+	if (unit->file != NULL)
+		lh_file_reader_prefetch(reader_of(scan, unit, desc, &scan->ahead_reader), unit->row_group,
+								scan->hints->columns, scan->hints->n_columns);
+}
+
+/* Moves to the next batch of the open row group; false at its end. */
 static bool
-next_in_group(LhRowScan *scan, bool forward)
+next_in_group(LhRowScan *scan, TupleDesc desc, bool forward)
 {
 	if (forward)
 	{
-		if (++scan->row < scan->batch_rows)
-			return true;
 		scan->batch_start += scan->batch_rows;
 		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->group_rows - scan->batch_start);
-		scan->row = 0;
 	}
 	else
 	{
-		if (--scan->row >= 0)
-			return true;
 		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->batch_start);
 		scan->batch_start -= scan->batch_rows;
-		scan->row = scan->batch_rows - 1;
 	}
 	if (scan->batch_rows <= 0)
 	{
 		scan->batch_rows = 0;
 		return false;
 	}
+	if (forward && scan->batch_start > 0 && scan->ahead_unit < 0 &&
+		scan->hints != NULL && scan->shared == NULL)
+		look_ahead(scan, desc);
 	lh_file_reader_batch(scan->reader, scan->batch_start, scan->batch_rows);
 	return true;
 }
 
 bool
-lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow *row)
+lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBatch *batch)
 {
 	bool		forward = !ScanDirectionIsBackward(direction);
 
@@ -227,28 +338,68 @@ lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow
 		if (scan->units[scan->unit].file == NULL)
 		{
 			if (lh_delta_scan_next(scan->delta, forward ? ForwardScanDirection : BackwardScanDirection,
-								   &row->row_id, &row->tuple))
+								   &batch->row_id, &batch->tuple))
 			{
-				row->reader = NULL;
+				batch->reader = NULL;
+				batch->n_rows = 1;
 				return true;
 			}
 		}
-		else if (next_in_group(scan, forward))
+		else if (next_in_group(scan, desc, forward))
 		{
-			row->reader = scan->reader;
-			row->row = scan->row;
-			row->row_id = lh_file_reader_row_id(scan->reader, scan->row);
+			batch->reader = scan->reader;
+			batch->n_rows = scan->batch_rows;
 			return true;
 		}
 		close_unit(scan);
 	}
 }
 
+bool
+lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow *row)
+{
+	bool		forward = !ScanDirectionIsBackward(direction);
+
+	scan->row += forward ? 1 : -1;
+	if (scan->row < 0 || scan->row >= scan->batch.n_rows)
+	{
+		if (!lh_row_scan_batch(scan, desc, direction, &scan->batch))
+		{
+			scan->batch.n_rows = scan->row = 0;
+			return false;
+		}
+		scan->row = forward ? 0 : scan->batch.n_rows - 1;
+	}
+	row->reader = scan->batch.reader;
+	row->row = scan->row;
+	if (row->reader != NULL)
+		row->row_id = lh_file_reader_row_id(row->reader, row->row);
+	else
+	{
+		row->row_id = scan->batch.row_id;
+		row->tuple = scan->batch.tuple;
+	}
+	return true;
+}
+
 void
 lh_row_scan_rescan(LhRowScan *scan)
 {
 	close_unit(scan);
+	drop_ahead(scan);
 	scan->unit = -1;
+	scan->batch.n_rows = scan->row = 0;
+}
+
+const LhScanCounters *
+lh_row_scan_counters(LhRowScan *scan)
+{
+	scan->counters.bytes = scan->closed_bytes;
+	if (scan->reader != NULL)
+		scan->counters.bytes += lh_file_reader_bytes(scan->reader);
+	if (scan->ahead_reader != NULL)
+		scan->counters.bytes += lh_file_reader_bytes(scan->ahead_reader);
+	return &scan->counters;
 }
 
 void
@@ -256,183 +407,6 @@ lh_row_scan_end(LhRowScan *scan)
 {
 	close_unit(scan);
 	MemoryContextDelete(scan->cxt);
-}
-
-/* ---- single rows ---- */
-
-struct LhRowFetch
-{
-	MemoryContext cxt;
-	Relation	rel;
-	int64		storage_id;
-	LhDeltaScan *delta;			/* holds the last tuple */
-	List	   *files;
-	Snapshot	files_snapshot; /* what files were listed for */
-	CommandId	files_curcid;
-	LhFileReader *reader;
-	const LhFile *reader_file;
-};
-
-LhRowFetch *
-lh_row_fetch_begin(Relation rel)
-{
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse fetch", ALLOCSET_DEFAULT_SIZES);
-	LhRowFetch *fetch = MemoryContextAllocZero(cxt, sizeof(LhRowFetch));
-	LhIdentity	identity;
-
-	lh_metapage_read(rel, &identity);
-	fetch->cxt = cxt;
-	fetch->rel = rel;
-	fetch->storage_id = identity.storage_id;
-	return fetch;
-}
-
-static bool
-fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row)
-{
-	if (fetch->delta != NULL)
-		lh_delta_scan_end(fetch->delta);
-	fetch->delta = NULL;
-	if (!lh_delta_exists(fetch->rel))
-		return false;
-	fetch->delta = lh_delta_scan_begin(fetch->rel, snapshot, row_id, row_id);
-	row->reader = NULL;
-	return lh_delta_scan_next(fetch->delta, ForwardScanDirection, &row->row_id, &row->tuple) &&
-		row->row_id == row_id;
-}
-
-/* Finds row_id in the file: its row group and place there. */
-static bool
-locate(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, int *group, int64 *place)
-{
-	LhPqFileMeta *meta;
-
-	if (file->n_first_row_ids == 0)
-		return false;
-	if (row_id < (uint64) file->first_row_ids[0])
-		return false;
-	for (int g = 0; g < file->n_first_row_ids; g++)
-	{
-		uint64		first = (uint64) file->first_row_ids[g];
-
-		if (row_id < first || row_id >= first + file->row_count)
-			continue;
-		if (fetch->reader_file != file)
-		{
-			if (fetch->reader != NULL)
-				lh_file_reader_close(fetch->reader);
-			fetch->reader = NULL;
-			fetch->reader = lh_file_reader_open(file, desc);
-			fetch->reader_file = file;
-		}
-		meta = (LhPqFileMeta *) lh_file_reader_meta(fetch->reader);
-		if (row_id < first + meta->row_groups[g].num_rows)
-		{
-			*group = g;
-			*place = (int64) (row_id - first);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A file with explicit ids: search its _row_id column. */
-static bool
-search_ids(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
-{
-	int			n_groups;
-
-	if (fetch->reader_file != file)
-	{
-		if (fetch->reader != NULL)
-			lh_file_reader_close(fetch->reader);
-		fetch->reader = NULL;
-		fetch->reader = lh_file_reader_open(file, desc);
-		fetch->reader_file = file;
-	}
-	n_groups = lh_file_reader_meta(fetch->reader)->n_row_groups;
-	for (int g = 0; g < n_groups; g++)
-	{
-		int64		n_rows;
-
-		lh_file_reader_group(fetch->reader, g);
-		n_rows = lh_file_reader_group_rows(fetch->reader);
-		for (int64 start = 0; start < n_rows; start += LH_BATCH_ROWS)
-		{
-			int			n = (int) Min(LH_BATCH_ROWS, n_rows - start);
-
-			lh_file_reader_batch(fetch->reader, start, n);
-			/* ids ascend within a file */
-			if (lh_file_reader_row_id(fetch->reader, n - 1) < row_id)
-				continue;
-			for (int i = 0; i < n; i++)
-			{
-				if (lh_file_reader_row_id(fetch->reader, i) == row_id)
-				{
-					row->reader = fetch->reader;
-					row->row = i;
-					return true;
-				}
-			}
-			return false;
-		}
-	}
-	return false;
-}
-
-bool
-lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row)
-{
-	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
-	CommandId	curcid = IsMVCCSnapshot(snapshot) ? snapshot->curcid : 0;
-	bool		found;
-	ListCell   *lc;
-
-	found = fetch_from_delta(fetch, row_id, snapshot, row);
-	if (!found && (fetch->files_snapshot != snapshot || fetch->files_curcid != curcid ||
-				   !IsMVCCSnapshot(snapshot)))
-	{
-		if (fetch->reader != NULL)
-			lh_file_reader_close(fetch->reader);
-		fetch->reader = NULL;
-		fetch->reader_file = NULL;
-		fetch->files = lh_file_list(fetch->storage_id, false, snapshot);
-		fetch->files_snapshot = snapshot;
-		fetch->files_curcid = curcid;
-	}
-	if (!found)
-	{
-		foreach(lc, fetch->files)
-		{
-			LhFile	   *file = lfirst(lc);
-			int			group;
-			int64		place;
-
-			if (file->n_first_row_ids == 0)
-				found = search_ids(fetch, file, desc, row_id, row);
-			else if (locate(fetch, file, desc, row_id, &group, &place))
-			{
-				lh_file_reader_group(fetch->reader, group);
-				lh_file_reader_batch(fetch->reader, place, 1);
-				row->reader = fetch->reader;
-				row->row = 0;
-				found = true;
-			}
-			if (found)
-				break;
-		}
-	}
-	row->row_id = row_id;
-	MemoryContextSwitchTo(old);
-	return found;
-}
-
-void
-lh_row_fetch_end(LhRowFetch *fetch)
-{
-	if (fetch->delta != NULL)
-		lh_delta_scan_end(fetch->delta);
-	MemoryContextDelete(fetch->cxt);
 }
 
 /* Only its address means something: see lh_storage.h. */
@@ -448,21 +422,9 @@ int64
 lh_row_count(Relation rel, Snapshot snapshot)
 {
 	LhIdentity	identity;
-	int64		count = 0;
-	ListCell   *lc;
+	LhFileTotals totals;
 
 	lh_metapage_read(rel, &identity);
-	foreach(lc, lh_file_list(identity.storage_id, false, snapshot))
-		count += ((LhFile *) lfirst(lc))->row_count;
-	if (lh_delta_exists(rel))
-	{
-		LhDeltaScan *delta = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
-		uint64		row_id;
-		MinimalTuple tuple;
-
-		while (lh_delta_scan_next(delta, ForwardScanDirection, &row_id, &tuple))
-			count++;
-		lh_delta_scan_end(delta);
-	}
-	return count;
+	lh_file_totals(identity.storage_id, snapshot, &totals);
+	return totals.rows + lh_delta_count(rel, snapshot);
 }
