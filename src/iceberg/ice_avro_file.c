@@ -18,10 +18,11 @@
 #define BLOCK_BYTES			65536
 /*
  * What foreign blocks may become: one block, and all together in relation to
- * the file.  Java's blocks are 64 kB, a manifest shrinks 5 to 20 times.
+ * the file.  Manifests shrink 3 to 20 times, those of wide tables perhaps 100
+ * times; deflate's own limit is 1032, for a run of one byte.
  */
 #define MAX_BLOCK_BYTES		((size_t) 256 << 20)
-#define MAX_RATIO			100
+#define MAX_RATIO			400
 #define RATIO_SLACK			((size_t) 1 << 20)
 #define MAX_META			1000
 #define DEFLATE_LEVEL		6

@@ -13,6 +13,8 @@
 
 /* Types in a schema, reused ones counted at each use: bounds what a skip can cost. */
 #define MAX_NODES	20000
+/* A manifest's schema is 5 kB; only partition fields make it longer. */
+#define MAX_SCHEMA_BYTES	((size_t) 4 << 20)
 
 typedef struct NamedType
 {
@@ -252,6 +254,8 @@ lh_ice_avro_schema(const char *json, size_t len, LhArena *arena, const IceAvroTy
 	json_t	   *tree;
 	LhStatus	status;
 
+	if (len > MAX_SCHEMA_BYTES)
+		return lh_fail(err, LH_ERR_LIMIT, -1, "Avro schema of %zu bytes is too large", len);
 	ICE_TRY(lh_ice_json_load(json, len, &tree, err));
 	status = parse_type(&p, tree, type);
 	json_decref(tree);

@@ -194,22 +194,26 @@ lh_ice_metadata_add_schema(LhIceMetadata *m, const LhIceSchema *schema, int64_t 
 
 /* ---- refs ---- */
 
-/* main moved: the log says when, never before its last entry. */
 static LhStatus
-log_snapshot(LhIceMetadata *m, int64_t snapshot_id, int64_t timestamp_ms, LhError *err)
+reserve_log(LhIceMetadata *m, LhError *err)
 {
-	LhIceSnapshotLogEntry *entry;
-
-	if (!lh_ice_push(m->arena, &m->snapshot_log, (size_t) m->n_snapshot_log, sizeof(*entry)))
+	if (!lh_ice_push(m->arena, &m->snapshot_log, (size_t) m->n_snapshot_log, sizeof(LhIceSnapshotLogEntry)))
 		return ice_nomem(err);
-	entry = &m->snapshot_log[m->n_snapshot_log];
+	return LH_OK;
+}
+
+/* main moved: the log, with room for it, says when, never before its last entry. */
+static void
+log_snapshot(LhIceMetadata *m, int64_t snapshot_id, int64_t timestamp_ms)
+{
+	LhIceSnapshotLogEntry *entry = &m->snapshot_log[m->n_snapshot_log];
+
 	entry->snapshot_id = snapshot_id;
 	entry->timestamp_ms = timestamp_ms;
 	if (m->n_snapshot_log > 0 && entry[-1].timestamp_ms > timestamp_ms)
 		entry->timestamp_ms = entry[-1].timestamp_ms;
 	m->n_snapshot_log++;
 	m->current_snapshot_id = snapshot_id;
-	return LH_OK;
 }
 
 /* The ref of that name, made if missing. */
@@ -245,9 +249,10 @@ lh_ice_metadata_set_ref(LhIceMetadata *m, const LhIceRef *ref, int64_t now_ms, L
 		return lh_fail(err, LH_ERR_INVALID, -1, "ref \"main\" is a branch that does not age");
 	if (ref->is_tag && (ref->min_snapshots_to_keep != LH_ICE_NONE || ref->max_snapshot_age_ms != LH_ICE_NONE))
 		return lh_fail(err, LH_ERR_INVALID, -1, "tags do not keep further snapshots");
+	ICE_TRY(reserve_log(m, err));
 	ICE_TRY(need_ref(m, ref->name, &mine, err));
 	if (is_main && ref->snapshot_id != m->current_snapshot_id)
-		ICE_TRY(log_snapshot(m, ref->snapshot_id, now_ms, err));
+		log_snapshot(m, ref->snapshot_id, now_ms);
 	name = mine->name;
 	*mine = *ref;
 	mine->name = name;
@@ -316,9 +321,10 @@ lh_ice_metadata_add_snapshot(LhIceMetadata *m, const LhIceNewSnapshot *s, LhErro
 
 	if (!lh_ice_push(m->arena, &m->snapshots, (size_t) m->n_snapshots, sizeof(LhIceSnapshot)))
 		return ice_nomem(err);
+	ICE_TRY(reserve_log(m, err));
 	ICE_TRY(need_ref(m, branch, &ref, err));
 	if (is_main)
-		ICE_TRY(log_snapshot(m, s->snapshot_id, added.timestamp_ms, err));
+		log_snapshot(m, s->snapshot_id, added.timestamp_ms);
 	ref->snapshot_id = s->snapshot_id;
 	m->snapshots[m->n_snapshots++] = added;
 	m->last_sequence_number = s->sequence_number;
@@ -399,13 +405,17 @@ lh_ice_metadata_set_property(LhIceMetadata *m, const char *key, const char *valu
 			*pair = m->properties[--m->n_properties];
 		return LH_OK;
 	}
+	ICE_TRY(lh_ice_copy_string(m->arena, value, &value, err));
 	if (pair != NULL)
-		return lh_ice_copy_string(m->arena, value, &pair->value, err);
+	{
+		pair->value = value;
+		return LH_OK;
+	}
 	if (!lh_ice_push(m->arena, &m->properties, (size_t) m->n_properties, sizeof(LhIceKeyValue)))
 		return ice_nomem(err);
 	pair = &m->properties[m->n_properties];
 	ICE_TRY(lh_ice_copy_string(m->arena, key, &pair->key, err));
-	ICE_TRY(lh_ice_copy_string(m->arena, value, &pair->value, err));
+	pair->value = value;
 	m->n_properties++;
 	return LH_OK;
 }

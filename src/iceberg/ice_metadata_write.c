@@ -12,6 +12,8 @@
 
 /* Clocks of different writers may disagree by this much; Java's tolerance. */
 #define CLOCK_SKEW_MS	60000
+/* Schemas, or partition specs: comparing all their ids stays cheap. */
+#define MAX_IDS			10000
 
 /* ---- checks, for readers and writers alike ---- */
 
@@ -113,17 +115,20 @@ check_ids(const LhIceMetadata *m, LhError *err)
 {
 	bool		found = false;
 
+	if (m->n_schemas > MAX_IDS || m->n_specs > MAX_IDS)
+		return lh_fail(err, LH_ERR_LIMIT, -1, "table metadata has more than %d schemas or partition specs", MAX_IDS);
 	for (int i = 0; i < m->n_schemas; i++)
 	{
-		/* few schemas: quadratic is fine, but not for a hostile thousand */
-		for (int j = 0; j < i && m->n_schemas <= 10000; j++)
-		{
-			if (m->schemas[i].schema_id == m->schemas[j].schema_id)
-				return lh_fail(err, LH_ERR_CORRUPT, -1, "schema id %d occurs twice", m->schemas[i].schema_id);
-		}
+		if (lh_ice_metadata_schema(m, m->schemas[i].schema_id) != &m->schemas[i])
+			return lh_fail(err, LH_ERR_CORRUPT, -1, "schema id %d occurs twice", m->schemas[i].schema_id);
 		if (lh_ice_schema_max_id(&m->schemas[i]) > m->last_column_id)
 			return lh_fail(err, LH_ERR_CORRUPT, -1, "schema %d has field ids beyond last-column-id %d",
 						   m->schemas[i].schema_id, m->last_column_id);
+	}
+	for (int i = 0; i < m->n_specs; i++)
+	{
+		if (lh_ice_metadata_spec(m, m->specs[i].spec_id) != &m->specs[i])
+			return lh_fail(err, LH_ERR_CORRUPT, -1, "partition spec id %d occurs twice", m->specs[i].spec_id);
 	}
 	if (lh_ice_metadata_schema(m, m->current_schema_id) == NULL)
 		return lh_fail(err, LH_ERR_CORRUPT, -1, "current schema %d does not exist", m->current_schema_id);

@@ -310,6 +310,32 @@ LH_TEST(manifest_round_trip)
 	lh_arena_free(&arena);
 }
 
+/* v3: nulls count up from the row's first id, deleted and explicit ones aside. */
+LH_TEST(first_row_ids_are_inherited)
+{
+	LhIceEntry	in[4] = {sample(LH_ICE_ADDED), sample(LH_ICE_DELETED), sample(LH_ICE_EXISTING), sample(LH_ICE_ADDED)};
+	LhIceEntry *out;
+	LhIceManifest row;
+	LhBuf		buf;
+	int			n;
+
+	lh_arena_init(&arena, &lh_malloc);
+	lh_buf_init(&buf, &lh_malloc);
+	LH_SUCCEED(lh_ice_manifest_write(&options, in, 4, &lh_malloc, &buf, &row, &err));
+	row.sequence_number = 9;
+	row.first_row_id = 1000;
+	LH_SUCCEED(lh_ice_manifest_read(buf.data, buf.len, &row, &arena, &out, &n, &err));
+	LH_EQ_INT(n, 4);
+	LH_EQ_INT(out[0].file.first_row_id, 1000);
+	LH_EQ_INT(out[1].file.first_row_id, LH_ICE_NONE);
+	LH_EQ_INT(out[2].file.first_row_id, 1050);
+	LH_EQ_INT(out[3].file.first_row_id, 1100);
+	row.first_row_id = INT64_MAX - 60;
+	LH_REFUSE(lh_ice_manifest_read(buf.data, buf.len, &row, &arena, &out, &n, &err), LH_ERR_CORRUPT);
+	lh_buf_free(&buf);
+	lh_arena_free(&arena);
+}
+
 /* Many blocks, an arena for each entry. */
 LH_TEST(manifest_of_many_entries)
 {
