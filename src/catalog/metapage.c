@@ -134,28 +134,31 @@ void
 lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uuid)
 {
 	SMgrRelation smgr = RelationCreateStorage(node, persistence, true);
-	PGAlignedBlock block;
-	Page		page = (Page) block.data;
+	Buffer		buffer = lh_extend_new_file(smgr, node);
+	Page		page = BufferGetPage(buffer);
 	MetaPageDisk *meta;
+	int64		storage_id = random_id();
+	pg_uuid_t	uuid;
 
+	if (table_uuid != NULL)
+		uuid = *table_uuid;
+	else
+		random_uuid(&uuid);
+
+	START_CRIT_SECTION();
 	PageInit(page, BLCKSZ, 0);
 	meta = PageGetMeta(page);
 	meta->magic = METAPAGE_MAGIC;
 	meta->version = METAPAGE_VERSION;
-	meta->storage_id = random_id();
-	if (table_uuid != NULL)
-		meta->table_uuid = *table_uuid;
-	else
-		random_uuid(&meta->table_uuid);
+	meta->storage_id = storage_id;
+	meta->table_uuid = uuid;
 	((PageHeader) page)->pd_lower = (char *) (meta + 1) - (char *) page;
-
+	MarkBufferDirty(buffer);
 	/* with wal_level = minimal, commit syncs or logs the new file as a whole */
 	if (XLogIsNeeded())
-		log_newpage(&node, MAIN_FORKNUM, METAPAGE_BLKNO, page, true);
-	PageSetChecksumInplace(page, METAPAGE_BLKNO);
-	smgrextend(smgr, MAIN_FORKNUM, METAPAGE_BLKNO, block.data, true);
-	/* a checkpoint may have passed between the record and the write */
-	smgrimmedsync(smgr, MAIN_FORKNUM);
+		log_newpage_buffer(buffer, true);
+	END_CRIT_SECTION();
+	UnlockReleaseBuffer(buffer);
 }
 
 static void

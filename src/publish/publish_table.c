@@ -21,6 +21,7 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -391,9 +392,19 @@ with_relation(Oid relid, RelationWork work, LhPublication *result)
 	}
 	if (lh_relation_is_lakehouse(rel))
 	{
+		Oid			user;
+		int			context;
+		int			nest;
+
+		/* types may run code of the owner's: not with our rights */
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(rel->rd_rel->relowner, context | SECURITY_RESTRICTED_OPERATION);
+		nest = NewGUCNestLevel();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		done = work(rel, result);
 		PopActiveSnapshot();
+		AtEOXact_GUC(false, nest);
+		SetUserIdAndSecContext(user, context);
 	}
 	relation_close(rel, NoLock);
 	return done;

@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -417,6 +418,24 @@ may_exit(void)
 	return idle;
 }
 
+/* What a database or role may have set for its sessions, but must not hold here. */
+static void
+fix_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void
 lh_worker_main(Datum arg)
 {
@@ -429,6 +448,8 @@ lh_worker_main(Datum arg)
 
 	enter_slot(DatumGetObjectId(arg));
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
+
+	fix_settings();
 
 	loop_cxt = AllocSetContextCreate(TopMemoryContext, "lakehouse publisher", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(Oid);

@@ -9,6 +9,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "storage/bufmgr.h"
+#include "storage/smgr.h"
 #include "utils/pg_locale.h"
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -55,6 +58,17 @@ lh_collation_is_c(Oid collation)
 #define RelFileNodeEquals RelFileLocatorEquals
 #define rd_node rd_locator
 #endif
+
+/* The first block of a relation file that nobody else knows yet, locked. */
+static inline Buffer
+lh_extend_new_file(SMgrRelation smgr, RelFileNode node)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExtendBufferedRel(BMR_SMGR(smgr, RELPERSISTENCE_PERMANENT), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
+#else
+	return ReadBufferWithoutRelcache(node, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL, true);
+#endif
+}
 
 /* An SQL-callable function, exported although everything else is hidden. */
 #define LH_FUNCTION(name) \
