@@ -37,16 +37,18 @@ sqlstate_of(LhStatus status)
 void
 lh_report(LhStatus status, const LhError *err, const char *object)
 {
-	const char *message = err && err->message[0] ? err->message : "the operation failed";
-	long long	offset = err ? (long long) err->offset : -1;
+	const char *message;
+	long long	offset;
 
-	if (status == LH_OK)
-		return;
+	if (likely(status == LH_OK))
+		return;					/* *err is not filled */
 
 	/* Raises the interrupt that the tick callback saw, if it is still there. */
 	if (status == LH_ERR_CANCELLED)
 		CHECK_FOR_INTERRUPTS();
 
+	message = err && err->message[0] ? err->message : "the operation failed";
+	offset = err ? (long long) err->offset : -1;
 	ereport(ERROR,
 			(errcode(sqlstate_of(status)),
 			 errmsg("%s", message),

@@ -212,11 +212,11 @@ collect_ids(const LhPqNode *node, List *ids)
 	return ids;
 }
 
-/* Long paths have hashed ids; two of a column could in principle meet. */
+/* Long paths have hashed ids; two could in principle meet. */
 static void
-check_ids(const LhPqNode *node)
+check_ids(const LhPqNode *root)
 {
-	List	   *ids = collect_ids(node, NIL);
+	List	   *ids = collect_ids(root, NIL);
 	ListCell   *cell;
 	int			previous = -1;
 
@@ -226,8 +226,9 @@ check_ids(const LhPqNode *node)
 		if (lfirst_int(cell) == previous)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("column \"%s\" is nested too deeply for distinct field ids", node->name),
-					 errhint("Flatten the composite types of the column.")));
+					 errmsg("columns are nested too deeply for distinct field ids"),
+					 errdetail("Two nested fields have the field id %d.", previous),
+					 errhint("Flatten the composite types of the columns.")));
 		previous = lfirst_int(cell);
 	}
 	list_free(ids);
@@ -315,7 +316,6 @@ build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 		place->live = true;
 		place->type = lh_type_create(att->atttypid, att->atttypmod, att->attnum, name);
 		place->node = node_of(place->type, name);
-		check_ids(place->node);
 		add_child(root, place->node);
 		shape->needs_settings |= place->type->needs_settings;
 	}
@@ -325,6 +325,8 @@ build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 		add_child(root, row_id);
 	}
 	add_child(root, exact);
+
+	check_ids(root);
 
 	shape->schema.root = root;
 	lh_report(lh_pq_schema_finish(&shape->schema, &shape->priv->arena, &err), &err, NULL);

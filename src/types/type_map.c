@@ -27,19 +27,34 @@
  * The id is the column's attnum in the upper bits and a code of the path in
  * the lower 20.  A path that is not long is its own code: a leading 1, then
  * the steps in a prefix code (w ones, a zero, w bits for a step of w + 1
- * significant bits), so two paths never share an id.  Longer ones get a hash
- * with the top bit set; shape.c refuses the table should two of these meet.
+ * significant bits), so two paths never share an id.  A longer one gets a
+ * hash of column and path over all ids that have bit 19 set, about 2^30 of
+ * them; shape.c refuses the table should two meet.
  */
-#define PATH_CODE_BITS	20
-#define PATH_CODE_MAX	(PATH_CODE_BITS - 2)	/* bits after the leading 1 */
+#define CODE_BITS		20
+#define LONG_PATH		((uint32) 1 << (CODE_BITS - 1))
+#define MAX_PATH_BITS	(CODE_BITS - 2) /* after the leading 1 */
+#define MAX_UPPER		2000	/* keeps hashes below the reserved ids */
 
 typedef struct FieldPath
 {
 	AttrNumber	attnum;
 	int			n_bits;
 	uint32		bits;
-	uint32		hash;
+	uint64		hash;
 } FieldPath;
+
+/* Ids are in files for ever: this must not change (it is murmur3's finalizer). */
+static uint64
+mix(uint64 h)
+{
+	h ^= h >> 33;
+	h *= UINT64CONST(0xff51afd7ed558ccd);
+	h ^= h >> 33;
+	h *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	h ^= h >> 33;
+	return h;
+}
 
 static FieldPath
 path_step(FieldPath path, int step)
@@ -51,10 +66,8 @@ path_step(FieldPath path, int step)
 		width++;
 	n_bits = 2 * width + 1;
 
-	path.hash = (path.hash ^ (uint32) step) * 16777619u;
-	path.hash ^= path.hash >> 15;
-
-	if (path.n_bits + n_bits <= PATH_CODE_MAX)
+	path.hash = mix(path.hash + (uint64) step);
+	if (path.n_bits + n_bits <= MAX_PATH_BITS)
 	{
 		uint32		ones = ((uint32) 1 << width) - 1;
 
@@ -62,23 +75,26 @@ path_step(FieldPath path, int step)
 		path.n_bits += n_bits;
 	}
 	else
-		path.n_bits = PATH_CODE_BITS;	/* stays too long */
+		path.n_bits = CODE_BITS;	/* stays too long */
 	return path;
 }
 
 static int
 path_id(FieldPath path)
 {
-	uint32		top = (uint32) 1 << (PATH_CODE_BITS - 1);
+	uint32		upper = path.attnum;
 	uint32		code;
 
 	if (path.n_bits == 0)
 		return path.attnum;
-	if (path.n_bits <= PATH_CODE_MAX)
+	if (path.n_bits <= MAX_PATH_BITS)
 		code = (uint32) 1 << path.n_bits | path.bits;
 	else
-		code = top | (path.hash & (top - 1));
-	return (int) ((uint32) path.attnum << PATH_CODE_BITS | code);
+	{
+		upper = (uint32) ((path.hash >> CODE_BITS) % MAX_UPPER);
+		code = LONG_PATH | (uint32) (path.hash & (LONG_PATH - 1));
+	}
+	return (int) (upper << CODE_BITS | code);
 }
 
 /* ---- kinds ---- */
@@ -328,7 +344,7 @@ create_at(Oid oid, int32 typmod, FieldPath path, const char *column)
 LhPgType *
 lh_type_create(Oid oid, int32 typmod, AttrNumber attnum, const char *column)
 {
-	FieldPath	path = {.attnum = attnum,.hash = 2166136261u};
+	FieldPath	path = {.attnum = attnum,.hash = mix((uint64) attnum << 32)};
 
 	return create_at(oid, typmod, path, column);
 }

@@ -140,6 +140,8 @@ is(sql("SET timezone = 'UTC'", q{SELECT string_agg(format('%s:%s..%s', attnum, l
 # ---- Iceberg schema ----
 
 is(sql("SELECT types_iceberg('v_none')"), '{"type":"struct","schema-id":0,"fields":[]}', 'no columns');
+is(sql(q{SELECT count(*) > 1000 AND count(*) = count(DISTINCT i) AND max(i::text::bigint) < 2147480001
+	FROM jsonb_path_query(types_iceberg('v_deep')::jsonb, 'strict $.**.id') i}), 't', 'field ids of deep types are distinct');
 my $before = sql("SELECT types_iceberg('v_rows')::jsonb");
 sql('ALTER TYPE pair DROP ATTRIBUTE a', 'ALTER TYPE inner_row ADD ATTRIBUTE z int');
 my $ids = q{SELECT string_agg(DISTINCT i::text, ' ') FROM jsonb_path_query(%s, '$.**.id') i};

@@ -107,6 +107,15 @@ INSERT INTO v_rows VALUES
 	(ROW(3, 'y'), ROW(3, ARRAY[ROW('NaN', '{{a,b},{c,d}}')::inner_row], '1 mon', 'quote"\', ROW(6, 'six')),
 		ARRAY[[ROW(1, '[0:0]={"(NaN,)"}', '1 us', 'red', ROW(7, NULL))::outer_row]], ROW(9, ''), NULL, '[0:0]={"()"}');
 
+CREATE TYPE deep1 AS (a int, b int, c text[], d interval, e int, f int, g int, h int, i int, j numeric(10,2));
+CREATE TYPE deep2 AS (a deep1, b deep1[], c deep1, d deep1, e deep1, f deep1, g deep1[], h deep1);
+CREATE TYPE deep3 AS (a deep2, b deep2[], c deep2, d deep2);
+CREATE TYPE deep4 AS (a deep3, b deep3[]);
+CREATE TABLE v_deep (a deep4, b deep4[]);
+INSERT INTO v_deep SELECT ROW(NULL, NULL)::deep4, '{}';
+INSERT INTO v_deep SELECT ROW(ROW(NULL, ARRAY[ROW(NULL, ARRAY[x, NULL, x], NULL, x, NULL, NULL, '{}', x)::deep2, NULL], NULL, NULL)::deep3, ARRAY[NULL, ROW(NULL, '{}', NULL, NULL)::deep3])::deep4, NULL
+	FROM (SELECT ROW(1, 2, '{x,NULL}', '1 day', 5, 6, 7, 8, 9, 1.5)::deep1) y(x);
+
 CREATE TABLE v_domains (a positive, b ints, c money2, d a_pair, e positive[]);
 INSERT INTO v_domains VALUES (1, '{1,2}', 5, ROW(1, 'x'), '{1,NULL}'), (NULL, NULL, NULL, NULL, NULL), (2, '{{1}}', 'NaN', NULL, '[2:2]={7}');
 
