@@ -28,7 +28,9 @@ CREATE VIEW lakehouse.versions AS
 		   v.valid_from AS published_at, v.operation, v.total_rows AS rows,
 		   v.total_files AS files, v.total_bytes AS bytes,
 		   v.added_rows, v.removed_rows,
-		   v.location || '/' || v.metadata_name AS metadata_location
+		   -- the publisher removes older metadata files
+		   CASE WHEN v.seq > t.last_seq - 100
+				THEN v.location || '/' || v.metadata_name END AS metadata_location
 	FROM lakehouse.lake_version v
 	JOIN lakehouse.lake_table t USING (table_uuid)
 	WHERE pg_catalog.has_table_privilege(t.relid, 'SELECT');

@@ -15,6 +15,8 @@
 #include "utils/timestamp.h"
 
 #include "catalog/lh_catalog.h"
+#include "iceberg/iceberg.h"
+#include "objstore/objstore.h"
 
 #define LH_MAX_DATABASES	64
 #define LH_MAX_PENDING		128
@@ -92,10 +94,14 @@ typedef struct LhPublication
 	bool		new_version;
 	char	   *location;		/* of what was published, for the hint */
 	char	   *metadata_name;
+	List	   *expired;		/* objects that it made superfluous */
 } LhPublication;
 
 /* InvalidOid-safe: false if relid is no lakehouse table (any more). */
 extern bool lh_publish_table(Oid relid, LhPublication *result);
+
+/* What follows the commit: points readers to the new metadata, removes what expired. */
+extern void lh_publish_finish(const LhPublication *published);
 extern void lh_publish_hint(const char *location, const char *metadata_name);
 
 /*
@@ -142,9 +148,13 @@ typedef struct LhIcebergCommit
 	int64		total_rows;
 	int64		total_files;
 	int64		total_bytes;
+	List	   *expired;		/* names of metadata objects to remove after commit */
 } LhIcebergCommit;
 
 extern void lh_iceberg_commit(LhIcebergCommit *commit);
+
+/* expire.c: keeps metadata.json bounded; returns names of objects that no kept snapshot needs */
+extern List *lh_expire_metadata(LhIceMetadata *metadata, LhStore *store, int64 now_ms);
 
 /* publish_worker.c, publish_launcher.c, publish_hold.c */
 extern void lh_launcher_register(void);

@@ -27,12 +27,16 @@
 /* More manifests than this are merged into one. */
 #define MERGE_MANIFESTS		100
 
+/* Former metadata files that metadata.json still names. */
+#define KEPT_METADATA_FILES	200
+
 /* Bound on what we hold of an object that we wrote ourselves. */
 #define MAX_METADATA_BYTES	(INT64CONST(1) << 30)
 
 typedef struct Context
 {
 	LhIcebergCommit *commit;
+	MemoryContext caller;
 	LhStore    *store;
 	LhAlloc		alloc;
 	LhArena		arena;
@@ -313,6 +317,19 @@ set_name_mapping(Context *cx, int64 now_ms)
 	lh_buf_free(&json);
 }
 
+static void
+note_expired_metadata(Context *cx, const char *uri)
+{
+	const char *name = lh_store_name_of_uri(cx->store, uri);
+	MemoryContext old;
+
+	if (name == NULL)
+		return;
+	old = MemoryContextSwitchTo(cx->caller);
+	cx->commit->expired = lappend(cx->commit->expired, pstrdup(name));
+	MemoryContextSwitchTo(old);
+}
+
 /* Loads the previous metadata or starts anew; returns whether the schema changed. */
 static bool
 open_metadata(Context *cx, int64 now_ms)
@@ -346,9 +363,11 @@ open_metadata(Context *cx, int64 now_ms)
 				  &error, commit->previous->metadata_name);
 		pfree(json);
 		before = cx->metadata.current_schema_id;
+		if (cx->metadata.n_metadata_log >= KEPT_METADATA_FILES)
+			note_expired_metadata(cx, cx->metadata.metadata_log[0].path);
 		lh_report(lh_ice_metadata_log_previous(&cx->metadata,
 											   lh_store_uri(cx->store, commit->previous->metadata_name),
-											   cx->metadata.last_updated_ms, LH_ICE_METADATA_LOG_KEEP, &error),
+											   cx->metadata.last_updated_ms, KEPT_METADATA_FILES, &error),
 				  &error, commit->location);
 		lh_report(lh_ice_metadata_add_schema(&cx->metadata, &schema, now_ms, NULL, &error),
 				  &error, commit->location);
@@ -489,6 +508,7 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	bool		schema_changed;
 
 	cx->commit = commit;
+	cx->caller = caller;
 	cx->store = lh_store_open(commit->location);
 	cx->alloc = lh_palloc_alloc(cxt);
 	lh_arena_init(&cx->arena, &cx->alloc);
@@ -520,6 +540,8 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 		MemoryContextSwitchTo(caller);
 		add_snapshot(cx, now_ms);
 		commit->snapshot_id = cx->snapshot_id;
+		commit->expired = list_concat(commit->expired,
+									  lh_expire_metadata(&cx->metadata, cx->store, now_ms));
 	}
 	else
 		commit->snapshot_id = commit->previous->snapshot_id;

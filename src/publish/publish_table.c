@@ -311,6 +311,7 @@ commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is
 	result->new_version = commit->new_metadata;
 	result->location = table->location;
 	result->metadata_name = commit->metadata_name;
+	result->expired = commit->expired;
 }
 
 static bool
@@ -436,4 +437,15 @@ lh_publish_hint(const char *location, const char *metadata_name)
 	end = strstr(base, ".metadata.json");
 	lh_store_put(lh_store_open(location), HINT_NAME, base,
 				 end != NULL ? end - base : strlen(base), true);
+}
+
+void
+lh_publish_finish(const LhPublication *published)
+{
+	LhStore    *store = lh_store_open(published->location);
+	ListCell   *lc;
+
+	lh_publish_hint(published->location, published->metadata_name);
+	foreach(lc, published->expired)
+		lh_store_remove(store, lfirst(lc), true);
 }

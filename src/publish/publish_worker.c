@@ -279,6 +279,22 @@ job_failed(Job *job, ErrorData *error)
 	job->waited_for = false;
 }
 
+/* What lh_publish_finish() needs must outlive the transaction. */
+static void
+keep(LhPublication *published, MemoryContext cxt)
+{
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	List	   *expired = NIL;
+	ListCell   *lc;
+
+	published->location = pstrdup(published->location);
+	published->metadata_name = pstrdup(published->metadata_name);
+	foreach(lc, published->expired)
+		expired = lappend(expired, pstrdup(lfirst(lc)));
+	published->expired = expired;
+	MemoryContextSwitchTo(old);
+}
+
 /* After a publication: merges small files, one class at a time. */
 static void
 compact(Oid relid)
@@ -293,14 +309,11 @@ compact(Oid relid)
 		StartTransactionCommand();
 		again = lh_compact_table(relid, &compacted);
 		if (again)
-		{
-			compacted.location = MemoryContextStrdup(cxt, compacted.location);
-			compacted.metadata_name = MemoryContextStrdup(cxt, compacted.metadata_name);
-		}
+			keep(&compacted, cxt);
 		CommitTransactionCommand();
 		MemoryContextSwitchTo(cxt);
 		if (again)
-			lh_publish_hint(compacted.location, compacted.metadata_name);
+			lh_publish_finish(&compacted);
 	}
 }
 
@@ -319,16 +332,13 @@ run_job(Job *job)
 		interval = publish_interval(job->relid);
 		exists = lh_publish_table(job->relid, &published);
 		if (exists)
-		{
-			published.location = MemoryContextStrdup(cxt, published.location);
-			published.metadata_name = MemoryContextStrdup(cxt, published.metadata_name);
-		}
+			keep(&published, cxt);
 		LH_FAULT_POINT("publish-commit");
 		CommitTransactionCommand();
 		LH_FAULT_POINT("publish-committed");
 		MemoryContextSwitchTo(cxt);
 		if (exists && published.new_version)
-			lh_publish_hint(published.location, published.metadata_name);
+			lh_publish_finish(&published);
 		if (!exists)
 			try_sweep(lh_sweep_dropped);
 		job->pending = job->waited_for = false;
