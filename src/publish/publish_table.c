@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "common/hashfn.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
@@ -314,6 +315,23 @@ commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is
 	result->expired = commit->expired;
 }
 
+/*
+ * Makes durable what has been written up to now.  Right after a page is
+ * filled, the insert position lies behind the header of the next page, which
+ * is not written yet: the end of the last record is what counts.
+ */
+static void
+flush_wal(void)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+}
+
 static bool
 publish_relation(Relation rel, LhPublication *result)
 {
@@ -324,7 +342,7 @@ publish_relation(Relation rel, LhPublication *result)
 	bool		is_new;
 
 	commit.valid_from = snapshot_time();
-	XLogFlush(GetXLogInsertRecPtr());
+	flush_wal();
 	lh_metapage_read(rel, &identity);
 	table = get_table(rel, &identity, snapshot, &is_new);
 
