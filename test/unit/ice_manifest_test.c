@@ -28,7 +28,7 @@ golden(const char *name, size_t *len)
 {
 	char		path[200];
 
-	snprintf(path, sizeof(path), "iceberg/pyiceberg/%s", name);
+	snprintf(path, sizeof(path), "iceberg/%s", name);
 	return lh_test_read_file(lh_test_data(path), len);
 }
 
@@ -60,16 +60,16 @@ LH_TEST(pyiceberg_list)
 	size_t		len;
 
 	lh_arena_init(&arena, &lh_malloc);
-	read_golden_list("types.list.avro", &list);
+	read_golden_list("pyiceberg/types.list.avro", &list);
 	LH_GIVE_UP();
 	LH_EQ_INT(list.format_version, 2);
 	LH_EQ_INT(list.sequence_number, 3);
 	LH_EQ_INT(list.n_manifests, 3);
 	for (int i = 0; i < 3; i++)
 	{
-		char		name[32];
+		char		name[48];
 
-		snprintf(name, sizeof(name), "types.m%d.avro", i);
+		snprintf(name, sizeof(name), "pyiceberg/types.m%d.avro", i);
 		free(golden(name, &len));
 		LH_EQ_INT(list.manifests[i].length, (int64_t) len);
 		LH_EQ_INT(list.manifests[i].content, LH_ICE_MANIFEST_DATA);
@@ -92,9 +92,9 @@ LH_TEST(pyiceberg_manifest)
 	int			n;
 
 	lh_arena_init(&arena, &lh_malloc);
-	read_golden_list("types.list.avro", &list);
+	read_golden_list("pyiceberg/types.list.avro", &list);
 	LH_GIVE_UP();
-	read_golden("types.m2.avro", &list.manifests[2], &entries, &n);
+	read_golden("pyiceberg/types.m2.avro", &list.manifests[2], &entries, &n);
 	LH_GIVE_UP();
 	LH_EQ_INT(n, 1);
 	LH_EQ_INT(entries[0].status, LH_ICE_ADDED);
@@ -120,7 +120,7 @@ LH_TEST(pyiceberg_manifest)
 	LH_EQ_MEM(file->columns[11].lower.data, "a string of more", 16);
 	LH_EQ_MEM(file->columns[11].upper.data, "a string of morf", 16);
 
-	read_golden("types.m1.avro", &list.manifests[1], &entries, &n);
+	read_golden("pyiceberg/types.m1.avro", &list.manifests[1], &entries, &n);
 	LH_GIVE_UP();
 	LH_EQ_INT(n, 1);
 	LH_EQ_INT(entries[0].status, LH_ICE_DELETED);
@@ -136,12 +136,12 @@ LH_TEST(pyiceberg_partitions)
 	int			nulls = 0;
 
 	lh_arena_init(&arena, &lh_malloc);
-	read_golden_list("parted.list.avro", &list);
+	read_golden_list("pyiceberg/parted.list.avro", &list);
 	LH_GIVE_UP();
 	LH_EQ_INT(list.manifests[0].n_partitions, 5);
 	LH_CHECK(list.manifests[0].partitions[0].contains_null);
 	LH_EQ_MEM(list.manifests[0].partitions[1].lower.data, "\xfe\xff\xff\xff", 4);
-	read_golden("parted.m0.avro", &list.manifests[0], &entries, &n);
+	read_golden("pyiceberg/parted.m0.avro", &list.manifests[0], &entries, &n);
 	LH_GIVE_UP();
 	LH_EQ_INT(n, 5);
 	for (int i = 0; i < n; i++)
@@ -176,17 +176,111 @@ LH_TEST(pyiceberg_v1)
 	int			n;
 
 	lh_arena_init(&arena, &lh_malloc);
-	read_golden_list("old.list.avro", &list);
+	read_golden_list("pyiceberg/old.list.avro", &list);
 	LH_GIVE_UP();
 	LH_EQ_INT(list.manifests[0].sequence_number, 0);
 	LH_EQ_INT(list.manifests[0].content, LH_ICE_MANIFEST_DATA);
-	read_golden("old.m0.avro", &list.manifests[0], &entries, &n);
+	read_golden("pyiceberg/old.m0.avro", &list.manifests[0], &entries, &n);
 	LH_GIVE_UP();
 	LH_EQ_INT(n, 1);
 	LH_EQ_INT(entries[0].sequence_number, 0);
 	LH_EQ_INT(entries[0].file_sequence_number, 0);
 	LH_EQ_INT(entries[0].file.content, LH_ICE_FILE_DATA);
 	LH_EQ_INT(entries[0].file.record_count, 5);
+	lh_arena_free(&arena);
+}
+
+/* ---- written by Java ---- */
+
+static void
+check_java_partition(const LhIceDataFile *file)
+{
+	const LhIcePartitionValue *p = file->partition;
+
+	LH_EQ_INT(file->n_partition, 5);
+	LH_EQ_MEM(p[0].value.data, "\3\0\0\0", 4);
+	LH_EQ_INT(lh_get_u32le(p[1].value.data), 19001);
+	LH_EQ_INT(p[2].value.len, 1);
+	LH_EQ_MEM(p[2].value.data, "\x80", 1);
+	LH_EQ_MEM(p[3].value.data, "ab", 2);
+	LH_EQ_INT(p[4].value.len, 16);
+	LH_EQ_INT(p[4].value.data[15], 15);
+}
+
+static void
+check_java(int version)
+{
+	LhIceManifestList list;
+	LhIceEntry *e;
+	char		name[32];
+	int			n;
+
+	lh_arena_init(&arena, &lh_malloc);
+	snprintf(name, sizeof(name), "java/v%d.list.avro", version);
+	read_golden_list(name, &list);
+	LH_GIVE_UP();
+	LH_EQ_INT(list.n_manifests, version < 3 ? 2 : 3);
+	LH_EQ_INT(list.manifests[0].sequence_number, version == 1 ? 0 : 2);
+	LH_EQ_INT(list.manifests[1].existing_rows, 10);
+	LH_EQ_INT(list.manifests[1].deleted_files, 1);
+	LH_EQ_INT(list.manifests[1].n_partitions, 5);
+	LH_EQ_INT(list.manifests[0].first_row_id, version < 3 ? LH_ICE_NONE : 20);
+
+	snprintf(name, sizeof(name), "java/v%d.m0.avro", version);
+	read_golden(name, &list.manifests[0], &e, &n);
+	LH_GIVE_UP();
+	LH_EQ_INT(n, 1);
+	LH_EQ_INT(e[0].sequence_number, version == 1 ? 0 : 2);
+	LH_EQ_INT(e[0].file.first_row_id, version < 3 ? LH_ICE_NONE : 20);
+
+	snprintf(name, sizeof(name), "java/v%d.m1.avro", version);
+	read_golden(name, &list.manifests[1], &e, &n);
+	LH_GIVE_UP();
+	LH_EQ_INT(n, 2);
+	LH_EQ_INT(e[0].status, LH_ICE_EXISTING);
+	LH_EQ_INT(e[0].sequence_number, version == 1 ? 0 : 1);
+	LH_EQ_INT(e[0].file.first_row_id, version < 3 ? LH_ICE_NONE : 0);
+	check_java_partition(&e[0].file);
+	LH_EQ_INT(e[0].file.n_columns, 6);
+	LH_EQ_INT(e[0].file.columns[4].nan_count, 2);
+	LH_EQ_MEM(e[0].file.columns[3].lower.data, "\xff\x7f", 2);
+	LH_EQ_INT(e[0].file.n_split_offsets, 2);
+	LH_EQ_INT(e[1].status, LH_ICE_DELETED);
+	LH_CHECK(e[1].file.partition[2].value.data == NULL);
+	lh_arena_free(&arena);
+}
+
+LH_TEST(java_manifests)
+{
+	for (int version = 1; version <= 3; version++)
+	{
+		check_java(version);
+		LH_GIVE_UP();
+	}
+}
+
+LH_TEST(java_deletion_vector)
+{
+	LhIceManifestList list;
+	LhIceEntry *e;
+	int			n;
+
+	lh_arena_init(&arena, &lh_malloc);
+	read_golden_list("java/v3.list.avro", &list);
+	LH_GIVE_UP();
+	LH_EQ_INT(list.manifests[2].content, LH_ICE_MANIFEST_DELETES);
+	read_golden("java/v3.m2.avro", &list.manifests[2], &e, &n);
+	LH_GIVE_UP();
+	LH_EQ_INT(n, 1);
+	LH_EQ_INT(e[0].file.content, LH_ICE_FILE_POSITION_DELETES);
+	LH_EQ_STR(e[0].file.format, "PUFFIN");
+	LH_EQ_STR(e[0].file.referenced_data_file, "s3://b/data/1.parquet");
+	LH_EQ_INT(e[0].file.content_offset, 4);
+	LH_EQ_INT(e[0].file.content_size, 46);
+	LH_EQ_INT(e[0].file.record_count, 5);
+	LH_EQ_INT(e[0].file.sort_order_id, LH_ICE_NONE);
+	LH_EQ_INT(e[0].file.first_row_id, LH_ICE_NONE);
+	check_java_partition(&e[0].file);
 	lh_arena_free(&arena);
 }
 

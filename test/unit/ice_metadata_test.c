@@ -133,6 +133,27 @@ LH_TEST(pyiceberg_metadata)
 	lh_arena_free(&arena);
 }
 
+LH_TEST(java_tables)
+{
+	LhIceMetadata m;
+
+	lh_arena_init(&arena, &lh_malloc);
+	LH_SUCCEED(read_data("java/v1.metadata.json", &m));
+	LH_EQ_INT(m.n_snapshots, 3);
+	LH_SUCCEED(read_data("java/v2.metadata.json", &m));
+	LH_EQ_INT(m.last_sequence_number, 3);
+	LH_EQ_INT(m.specs[0].n_fields, 5);
+	LH_EQ_STR(m.specs[0].fields[0].transform, "bucket[16]");
+	LH_EQ_INT(m.n_metadata_log, 3);
+	LH_SUCCEED(read_data("java/v3.metadata.json", &m));
+	LH_EQ_INT(m.next_row_id, 40);
+	LH_EQ_INT(m.snapshots[1].first_row_id, 20);
+	LH_EQ_INT(m.snapshots[1].added_rows, 10);
+	LH_CHECK(lh_ice_metadata_ref(&m, "t")->is_tag);
+	LH_EQ_STR(lh_ice_snapshot_summary(&m.snapshots[3], "added-dvs"), "1");
+	lh_arena_free(&arena);
+}
+
 /* ---- ours ---- */
 
 #define UUID "0a0b0c0d-0000-4000-8000-00000000000a"
