@@ -14,6 +14,10 @@
 #include "storage/smgr.h"
 #include "utils/pg_locale.h"
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"				/* was part of postgres.h */
+#endif
+
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "lakehouse needs PostgreSQL 15, 16, 17 or 18"
 #endif
