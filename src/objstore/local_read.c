@@ -88,14 +88,8 @@ remember_file(const char *path, File file)
 	while (hash_get_num_entries(cached_files) >= MAX_CACHED_FILES)
 		drop_cached(dlist_container(CachedFile, lru, dlist_tail_node(&cached_lru)));
 
-	entry = hash_search(cached_files, path, HASH_ENTER_NULL, &found);
-	if (entry == NULL)
-	{
-		FileClose(file);
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	}
+	/* out of memory here leaves the file open until the backend ends */
+	entry = hash_search(cached_files, path, HASH_ENTER, &found);
 	entry->file = file;
 	dlist_push_head(&cached_lru, &entry->lru);
 }
