@@ -429,6 +429,13 @@ check_chunk(Parse *p, LhPqChunk *chunk, const LhPqNode *leaf, int32_t type)
 	chunk->start = chunk->data_page_offset;
 	if (chunk->dictionary_page_offset > 0 && chunk->dictionary_page_offset < chunk->start)
 		chunk->start = chunk->dictionary_page_offset;
+	/* a chunk of nothing lies nowhere */
+	if (chunk->num_values == 0)
+	{
+		chunk->start = chunk->data_page_offset = 4;
+		chunk->total_compressed = 0;
+		chunk->dictionary_page_offset = -1;
+	}
 	if (chunk->num_values < 0 || chunk->total_uncompressed < 0 ||
 		!in_file(p, chunk->start, chunk->total_compressed) ||
 		chunk->data_page_offset - chunk->start > chunk->total_compressed)

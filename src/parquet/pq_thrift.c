@@ -168,8 +168,11 @@ lh_tr_list(LhThriftReader *t, const LhThriftField *f, LhThriftField *elem)
 	n = head >> 4;
 	if (n == 15)
 		n = next_varint(t);
-	/* every element takes a byte at least, so n bounds what callers allocate */
-	if (t->failed || elem->type == LH_TT_STOP || elem->type > LH_TT_STRUCT ||
+	/*
+	 * Every element takes a byte at least, so n bounds what callers allocate.
+	 * Of an empty list some writers do not tell the type.
+	 */
+	if (t->failed || (elem->type == LH_TT_STOP && n > 0) || elem->type > LH_TT_STRUCT ||
 		n > lh_reader_left(&t->r))
 	{
 		fail(t);

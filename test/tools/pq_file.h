@@ -24,7 +24,7 @@ typedef struct PqFile
 } PqFile;
 
 static inline LhStatus
-pq_file_open(PqFile *f, const uint8_t *data, size_t len, LhError *err)
+pq_file_open_with(PqFile *f, const uint8_t *data, size_t len, const LhAlloc *alloc, LhError *err)
 {
 	int64_t		footer_len;
 	LhStatus	status;
@@ -38,7 +38,13 @@ pq_file_open(PqFile *f, const uint8_t *data, size_t len, LhError *err)
 	if (status != LH_OK)
 		return status;
 	return lh_pq_footer_parse(data + len - LH_PQ_TAIL_BYTES - footer_len, (size_t) footer_len,
-							  (int64_t) len, &lh_malloc, &f->meta, err);
+							  (int64_t) len, alloc, &f->meta, err);
+}
+
+static inline LhStatus
+pq_file_open(PqFile *f, const uint8_t *data, size_t len, LhError *err)
+{
+	return pq_file_open_with(f, data, len, &lh_malloc, err);
 }
 
 static inline LhStatus
@@ -47,7 +53,89 @@ pq_file_column(const PqFile *f, int row_group, int leaf, LhPqColumnReader **r, L
 	const LhPqChunk *c = &f->meta->row_groups[row_group].chunks[leaf];
 
 	return lh_pq_column_open(f->meta, row_group, leaf, f->data + c->start,
-							 (size_t) c->total_compressed, &lh_malloc, r, err);
+							 (size_t) c->total_compressed, f->meta->arena.alloc, r, err);
+}
+
+/* ---- hostile files ---- */
+
+/* Reads up to max_rows rows of a column, through skips too, and touches every byte. */
+static inline LhStatus
+pq_touch_column(const PqFile *f, int g, int leaf, int64_t max_rows, uint64_t *sum, LhError *err)
+{
+	LhPqColumnReader *r;
+	LhPqVector	v;
+	int64_t		rows = 0;
+	LhStatus	status = pq_file_column(f, g, leaf, &r, err);
+	LhPqType	type = f->meta->schema.leaves[leaf]->type;
+
+	while (status == LH_OK && rows < max_rows)
+	{
+		status = lh_pq_column_read(r, 500, &v, err);
+		if (status != LH_OK || v.n_rows == 0)
+			break;
+		rows += v.n_rows;
+		for (int64_t i = 0; i < v.n_levels; i++)
+			*sum += (uint64_t) (v.def != NULL ? v.def[i] : 0) + (v.rep != NULL ? v.rep[i] : 0);
+		for (int64_t i = 0; i < v.n_values; i++)
+			if (type == LH_PQ_BOOLEAN)
+				*sum += v.values.b[i];
+			else if (type == LH_PQ_INT32 || type == LH_PQ_FLOAT)
+				*sum += (uint32_t) v.values.i32[i];
+			else if (type == LH_PQ_INT64 || type == LH_PQ_DOUBLE)
+				*sum += (uint64_t) v.values.i64[i];
+			else
+				for (int32_t k = 0; k < v.values.bytes[i].len; k++)
+					*sum += v.values.bytes[i].data[k];
+		if (rows % 3 == 0 && lh_pq_column_skip(r, 10, err) != LH_OK)
+			break;
+	}
+	lh_pq_column_close(r);
+	return status;
+}
+
+static inline LhStatus
+pq_touch_extras(const PqFile *f, int g, int leaf, LhError *err)
+{
+	const LhPqChunk *c = &f->meta->row_groups[g].chunks[leaf];
+	LhArena		arena;
+	LhPqOffsetIndex offsets;
+	LhPqColumnIndex bounds;
+	bool		maybe;
+	LhStatus	status = LH_OK;
+
+	lh_arena_init(&arena, f->meta->arena.alloc);
+	if (c->offset_index_offset >= 0)
+		status = lh_pq_offset_index_parse(f->data + c->offset_index_offset, (size_t) c->offset_index_length,
+										  f->meta, g, leaf, &arena, &offsets, err);
+	if (c->column_index_offset >= 0)
+		status = lh_pq_column_index_parse(f->data + c->column_index_offset, (size_t) c->column_index_length,
+										  f->meta, g, leaf, &arena, &bounds, err);
+	if (c->bloom_offset >= 0)
+		status = lh_pq_bloom_check(f->data + c->bloom_offset, f->len - (size_t) c->bloom_offset, "abc", 3, &maybe, err);
+	lh_arena_free(&arena);
+	return status;
+}
+
+/* Reads everything there is in a file that may be anything; the first failure, or LH_OK. */
+static inline LhStatus
+pq_touch(const uint8_t *data, size_t len, const LhAlloc *alloc, int64_t max_rows, LhError *err)
+{
+	PqFile		f;
+	uint64_t	sum = 0;
+	LhStatus	first = pq_file_open_with(&f, data, len, alloc, err);
+
+	for (int g = 0; f.meta != NULL && g < f.meta->n_row_groups; g++)
+		for (int i = 0; i < f.meta->schema.n_leaves; i++)
+		{
+			LhStatus	status = pq_touch_column(&f, g, i, max_rows, &sum, err);
+
+			if (status == LH_OK)
+				status = pq_touch_extras(&f, g, i, err);
+			if (first == LH_OK)
+				first = status;
+		}
+	lh_pq_meta_free(f.meta);
+	return first;
 }
 
 /* ---- rows ---- */

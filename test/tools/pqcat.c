@@ -146,7 +146,8 @@ main(int argc, char **argv)
 
 			lh_buf_init(&out, &lh_malloc);
 			status = pq_json_row_group(&out, &f, g, 1000, &err);
-			fwrite(out.data, 1, out.len, stdout);
+			if (out.len > 0)
+				fwrite(out.data, 1, out.len, stdout);
 			lh_buf_free(&out);
 		}
 	if (status != LH_OK)
