@@ -311,7 +311,8 @@ def totals(name, location, records, deletes):
 
 
 def main():
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="ice_table"))
+    scratch = tempfile.TemporaryDirectory(prefix="ice_table")
+    directory = pathlib.Path(scratch.name)
     (directory / "data").mkdir()
     (directory / "metadata").mkdir()
     schema = Schema(*FIELDS, identifier_field_ids=[1])
