@@ -32,13 +32,19 @@ def add_column():
     sql(f"INSERT INTO {TABLE} (id, name, note) VALUES (100005, 'zzz', 'a later column')")
 
 
-def main():
+def create():
     sql(f"""CREATE TABLE {TABLE} (id int NOT NULL, name text, version text, architecture text, section text,
         priority text, installed_size bigint, size bigint, depends text[]) USING lakehouse""")
+
+
+STEPS = [("empty", lambda: None), ("bookworm", lambda: copy("bookworm")), ("small inserts", insert_some),
+         ("trixie", lambda: copy("trixie")), ("later column", add_column)]
+
+
+def main():
+    create()
     history = []
-    steps = [("empty", lambda: None), ("bookworm", lambda: copy("bookworm")), ("small inserts", insert_some),
-             ("trixie", lambda: copy("trixie")), ("later column", add_column)]
-    for label, step in steps:
+    for label, step in STEPS:
         step()
         snapshot = int(sql(f"SELECT lakehouse.publish('{TABLE}')")[-1])
         location = sql(f"SELECT lakehouse.metadata_location('{TABLE}')")[0]

@@ -45,23 +45,28 @@ COLUMNS = [
 ]
 
 
-def insert(table, first_id):
+def create(table, columns=COLUMNS, access_method="lakehouse"):
+    if sql("SELECT to_regtype('mood') IS NULL") == ["t"]:
+        sql("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')", "CREATE TYPE pair AS (x int, y text)",
+            "CREATE DOMAIN posint AS int CHECK (VALUE > 0)")
+    definition = ", ".join(f"{name} {kind}" for name, kind, _ in columns)
+    sql(f"CREATE TABLE {table} (id int NOT NULL, {definition}) USING {access_method}")
+
+
+def insert(table, first_id, columns=COLUMNS):
     """One row of each edge value (columns take turns), and one of NULLs, at the given id on."""
-    rows = max(len(v) for _, _, v in COLUMNS)
+    rows = max(len(v) for _, _, v in columns)
     for i in range(rows + 1):
-        values = [f"({v[i % len(v)]})::{t}" if i < rows and (i < len(v) or i % 2) else f"NULL::{t}" for _, t, v in COLUMNS]
+        values = [f"({v[i % len(v)]})::{t}" if i < rows and (i < len(v) or i % 2) else f"NULL::{t}" for _, t, v in columns]
         sql(f"INSERT INTO {table} VALUES ({first_id + i}, {', '.join(values)})")
 
 
 def main():
-    sql("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')", "CREATE TYPE pair AS (x int, y text)",
-        "CREATE DOMAIN posint AS int CHECK (VALUE > 0)")
-    definition = ", ".join(f"{name} {kind}" for name, kind, _ in COLUMNS)
     for how in ("delta", "bulk", "both"):
         table = f"types_{how}"
-        sql(f"CREATE TABLE {table} (id int NOT NULL, {definition}) USING lakehouse")
+        create(table)
         if how in ("bulk", "both"):
-            sql(f"CREATE TABLE seed (id int NOT NULL, {definition}) USING heap")
+            create("seed", access_method="heap")
             insert("seed", 1)
             sql("SET lakehouse.bulk_threshold = 0", f"INSERT INTO {table} SELECT * FROM seed")
             sql("DROP TABLE seed")

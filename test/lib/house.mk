@@ -53,6 +53,9 @@ tapcheck: stage
 interop: stage tools
 	test/interop/run
 
+interop-jvm: stage
+	test/interop/run --jvm
+
 bench: stage
 	test/bench/run
 
