@@ -28,6 +28,7 @@ CREATE TABLE lakehouse.lake_file (
 ) USING heap;
 CREATE UNIQUE INDEX lake_file_id ON lakehouse.lake_file (file_id);
 CREATE INDEX lake_file_storage ON lakehouse.lake_file (storage_id, removed_seq, added_seq);
+CREATE INDEX lake_file_size ON lakehouse.lake_file (storage_id, removed_seq, byte_count);
 CREATE INDEX lake_file_table ON lakehouse.lake_file (table_uuid, removed_seq);
 COMMENT ON TABLE lakehouse.lake_file IS 'data files of lakehouse tables';
 

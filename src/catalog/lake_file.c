@@ -179,16 +179,52 @@ lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot)
 	return scan_files("lake_file_storage", unpublished ? 3 : 2, keys, snapshot, NULL, NULL);
 }
 
+static bool
+is_published(const LhFile *file, void *arg)
+{
+	return file->added_seq > 0;
+}
+
+List *
+lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot)
+{
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
+	ScanKeyInit(&keys[2], Anum_file_byte_count, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(byte_count));
+	return scan_files("lake_file_size", 3, keys, snapshot, is_published, NULL);
+}
+
+/*
+ * Planning must not cost O(files) each time: totals of many files are kept
+ * for a while.  One entry is enough for a loop of queries on one table.
+ */
+#define TOTALS_KEPT_FROM	1000	/* files */
+#define TOTALS_KEPT_MS		10000
+
+static int64 kept_storage_id = 0;
+static TimestampTz kept_at;
+static LhFileTotals kept_totals;
+
 void
 lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 {
-	Relation	rel = lake_open("lake_file", AccessShareLock);
-	TupleDesc	desc = RelationGetDescr(rel);
+	Relation	rel;
+	TupleDesc	desc;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		isnull;
 
+	if (kept_storage_id == storage_id &&
+		!TimestampDifferenceExceeds(kept_at, GetCurrentTimestamp(), TOTALS_KEPT_MS))
+	{
+		*totals = kept_totals;
+		return;
+	}
+	rel = lake_open("lake_file", AccessShareLock);
+	desc = RelationGetDescr(rel);
 	memset(totals, 0, sizeof(*totals));
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
 	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
@@ -201,6 +237,13 @@ lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	kept_storage_id = 0;
+	if (totals->files >= TOTALS_KEPT_FROM)
+	{
+		kept_totals = *totals;
+		kept_at = GetCurrentTimestamp();
+		kept_storage_id = storage_id;
+	}
 }
 
 static bool

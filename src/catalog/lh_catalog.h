@@ -133,6 +133,9 @@ extern void lh_file_insert(const LhFile *file, CommandId cid);
  */
 extern List *lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot);
 
+/* Published files below a size. */
+extern List *lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot);
+
 typedef struct LhFileTotals
 {
 	int64		files;
@@ -140,6 +143,7 @@ typedef struct LhFileTotals
 	int64		bytes;
 } LhFileTotals;
 
+/* For estimates: may be a few seconds old when the files are many. */
 extern void lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals);
 
 /* Files of a version, whatever storage they came from. */

@@ -30,6 +30,7 @@ static int	guc_row_group_rows;
 static int	guc_target_file_size;	/* MB */
 static int	guc_bulk_threshold;
 static char *guc_publish = NULL;
+static int	guc_format_version;
 
 #define MAX_PUBLISH_MS	(24 * 3600 * 1000)
 #define MIN_ROW_GROUP_ROWS	1000
@@ -175,7 +176,7 @@ session_defaults(LhOptions *options)
 	options->target_file_size = (int64) guc_target_file_size * 1024 * 1024;
 	options->bulk_threshold = guc_bulk_threshold;
 	apply_option(options, "publish", guc_publish);
-	options->format_version = 2;
+	options->format_version = guc_format_version;
 }
 
 void
@@ -260,6 +261,10 @@ lh_options_init(void)
 							   "Compression of new data files.",
 							   NULL, &guc_compression, "zstd(3)",
 							   PGC_USERSET, 0, check_compression, NULL, NULL);
+	DefineCustomIntVariable("lakehouse.format_version",
+							"Iceberg format version of new tables.",
+							NULL, &guc_format_version, 2, 2, 2,
+							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("lakehouse.publish",
 							   "How soon after a commit a version is published: \"on\" or an interval.",
 							   NULL, &guc_publish, "on",

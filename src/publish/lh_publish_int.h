@@ -117,7 +117,9 @@ extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
 
 /* Catalog rows of the new files are inserted; those of the old are the caller's. */
 extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files);
-extern List *lh_files_to_merge(List *files, int64 target_bytes);
+
+/* Of files below half the target size, those to merge into one now; or NIL. */
+extern List *lh_files_to_merge(List *files);
 
 /* Do row ids with so many gaps need a column of their own? */
 extern bool lh_wants_row_ids(int64 rows, int64 breaks);

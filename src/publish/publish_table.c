@@ -348,7 +348,8 @@ publish_relation(Relation rel, LhPublication *result)
 
 	/* files of the snapshot first: what is written below is added to them */
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
-	commit.removed = leaving_files(&identity, snapshot);
+	if (is_new || table->storage_id != identity.storage_id)
+		commit.removed = leaving_files(&identity, snapshot);
 	make_files_fit(rel, &identity, snapshot, table->layout != layout_hash(RelationGetDescr(rel)), &commit);
 	if (lh_delta_exists(rel))
 		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
@@ -365,20 +366,14 @@ compact_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhOptions	options;
 	LhTable    *table;
-	List	   *published = NIL;
-	ListCell   *lc;
-	bool		is_new;
-
 	commit.valid_from = snapshot_time();
 	lh_metapage_read(rel, &identity);
-	table = get_table(rel, &identity, snapshot, &is_new);
-	if (is_new || table->storage_id != identity.storage_id)
+	table = lh_table_get(&identity.table_uuid, snapshot);
+	if (table == NULL || table->storage_id != identity.storage_id)
 		return false;
-	foreach(lc, lh_file_list(identity.storage_id, false, snapshot))
-		if (((LhFile *) lfirst(lc))->added_seq > 0)
-			published = lappend(published, lfirst(lc));
 	lh_options_of(rel, &options);
-	commit.removed = lh_files_to_merge(published, options.target_file_size);
+	commit.removed = lh_files_to_merge(lh_file_list_small(identity.storage_id,
+														  options.target_file_size / 2, snapshot));
 	if (commit.removed == NIL)
 		return false;
 	commit.replace = true;

@@ -276,7 +276,7 @@ size_class(int64 bytes)
 }
 
 List *
-lh_files_to_merge(List *files, int64 target_bytes)
+lh_files_to_merge(List *files)
 {
 	List	   *classes[17] = {NIL};
 	ListCell   *lc;
@@ -286,7 +286,7 @@ lh_files_to_merge(List *files, int64 target_bytes)
 		LhFile	   *file = lfirst(lc);
 		int			class = size_class(file->byte_count);
 
-		if (file->byte_count * 2 < target_bytes && list_length(classes[class]) < MAX_MERGE_FILES)
+		if (list_length(classes[class]) < MAX_MERGE_FILES)
 			classes[class] = lappend(classes[class], file);
 	}
 	for (int class = 0; class < lengthof(classes); class++)

@@ -85,6 +85,19 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 						  (uint64) file->file_id);
 
 	lh_pq_writer_defaults(&pq_options);
+
+	/*
+	 * Row ids ascend, which delta encoding makes nothing of; no other reader
+	 * looks at them.  For the user's columns some readers in use do not know
+	 * it.
+	 */
+	if (explicit_row_ids)
+	{
+		bool	   *delta = palloc0(sizeof(bool) * writer->shape->schema.n_leaves);
+
+		delta[writer->shape->row_id_leaf] = true;
+		pq_options.delta = delta;
+	}
 	pq_options.codec = options->codec;
 	pq_options.zstd_level = options->zstd_level;
 	pq_options.created_by = "lakehouse version " LH_VERSION " (build release)";
