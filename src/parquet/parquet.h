@@ -217,7 +217,8 @@ typedef struct LhPqWriterOptions
 	int64_t		page_rows;		/* most rows in a data page */
 	int64_t		page_bytes;		/* target of a page's uncompressed bytes */
 	int64_t		dictionary_bytes;	/* a larger dictionary falls back to PLAIN */
-	const bool *bloom;			/* per leaf: write a bloom filter; NULL: none */
+	const bool *bloom;			/* per leaf: write a bloom filter; NULL: none.  Never written
+								 * for BOOLEAN and for bytes without annotation. */
 	const bool *delta;			/* per leaf (INT32/INT64): DELTA_BINARY_PACKED; NULL: none */
 	const char *created_by;
 	int			n_kv;

@@ -67,26 +67,66 @@ fold(uint8_t *bits, size_t n_blocks)
 	return n_blocks;
 }
 
-bool
-lh_pq_bloom_hash(LhBuf *hashes, const uint8_t *plain, size_t n, int width)
+static bool
+add_hash(LhBuf *hashes, const void *value, size_t len)
 {
-	if (!lh_buf_reserve(hashes, n * sizeof(uint64_t)))
-		return false;
+	uint64_t	hash = lh_xxh64(value, len, 0);
+
+	return lh_buf_append(hashes, &hash, sizeof(hash));
+}
+
+/*
+ * A filter knows bytes only, but -0 equals +0, and to SQL all NaN are equal:
+ * whichever is asked for must be found.
+ */
+static bool
+add_equals(LhBuf *hashes, LhPqType type, const uint8_t *plain)
+{
+	static const uint8_t zero[8] = {0};
+	static const uint8_t minus_zero[8] = {0, 0, 0, 0, 0, 0, 0, 0x80};
+	static const uint8_t nan64[8] = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f};
+	static const uint8_t nan32[4] = {0, 0, 0xc0, 0x7f};
+	size_t		len = type == LH_PQ_FLOAT ? 4 : 8;
+	LhPqBytes	v = {plain, (int32_t) len};
+	LhPqBytes	z = {zero, (int32_t) len};
+	LhPqOrder	order = type == LH_PQ_FLOAT ? LH_PQ_ORDER_FLOAT : LH_PQ_ORDER_DOUBLE;
+
+	if (lh_pq_order_is_nan(order, v))
+		return add_hash(hashes, type == LH_PQ_FLOAT ? nan32 : nan64, len);
+	if (lh_pq_order_compare(order, v, z) == 0)
+		return add_hash(hashes, zero, len) && add_hash(hashes, minus_zero + 8 - len, len);
+	return true;
+}
+
+bool
+lh_pq_bloom_hash(LhBuf *hashes, const uint8_t *plain, size_t n, const LhPqNode *leaf)
+{
+	bool		is_float = leaf->type == LH_PQ_FLOAT || leaf->type == LH_PQ_DOUBLE;
+	int			width = lh_pq_plain_width(leaf);
+
 	for (size_t i = 0; i < n; i++)
 	{
 		size_t		len = (size_t) width;
-		uint64_t	hash;
 
 		if (width == 0)
 		{
 			len = lh_get_u32le(plain);
 			plain += 4;
 		}
-		hash = lh_xxh64(plain, len, 0);
-		lh_buf_append(hashes, &hash, sizeof(hash));
+		if (!add_hash(hashes, plain, len) || (is_float && !add_equals(hashes, leaf->type, plain)))
+			return false;
 		plain += len;
 	}
 	return true;
+}
+
+bool
+lh_pq_bloom_is_useful(const LhPqNode *leaf)
+{
+	bool		bytes = leaf->type == LH_PQ_BYTE_ARRAY || leaf->type == LH_PQ_FLBA;
+
+	/* DuckDB 1.5.5 asks for bytes by their escaped text, and then loses rows */
+	return leaf->type != LH_PQ_BOOLEAN && !(bytes && leaf->logical == LH_PQ_NONE);
 }
 
 static void

@@ -212,7 +212,7 @@ lh_pq_page_finish(LhPqWriter *w, LhPqLeaf *leaf, LhError *err)
 		!append_levels(&w->body, &leaf->def, leaf->max_def) ||
 		!append_values(w, leaf, &encoding, &indices) ||
 		(leaf->bloom && indices == NULL &&
-		 !lh_pq_bloom_hash(&leaf->hashes, leaf->plain.data, (size_t) leaf->page_values, leaf->width)))
+		 !lh_pq_bloom_hash(&leaf->hashes, leaf->plain.data, (size_t) leaf->page_values, leaf->node)))
 		return lh_pq_no_memory(err);
 	lh_pq_page_bounds(leaf, indices, &bounds, &nans);
 	status = lh_pq_page_pack(w, w->body.data, w->body.len, false, encoding, leaf->page_levels, err);

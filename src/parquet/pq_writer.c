@@ -70,7 +70,7 @@ open_leaf(LhPqWriter *w, int i, LhError *err)
 	leaf->max_def = node->max_def;
 	leaf->max_rep = node->max_rep;
 	leaf->delta = w->opts.delta != NULL && w->opts.delta[i];
-	leaf->bloom = w->opts.bloom != NULL && w->opts.bloom[i] && node->type != LH_PQ_BOOLEAN;
+	leaf->bloom = w->opts.bloom != NULL && w->opts.bloom[i] && lh_pq_bloom_is_useful(node);
 	lh_buf_init(&leaf->plain, w->alloc);
 	lh_buf_init(&leaf->def, w->alloc);
 	lh_buf_init(&leaf->rep, w->alloc);
@@ -527,7 +527,7 @@ emit_bloom(LhPqWriter *w, LhPqLeaf *leaf, LhPqChunk *chunk, LhError *err)
 		return LH_OK;
 	/* pages left their hashes unless the dictionary holds their values */
 	if (leaf->dict_pages > 0 &&
-		!lh_pq_bloom_hash(&leaf->hashes, leaf->dict.plain.data, leaf->dict.n, leaf->width))
+		!lh_pq_bloom_hash(&leaf->hashes, leaf->dict.plain.data, leaf->dict.n, leaf->node))
 		return lh_pq_no_memory(err);
 	w->body.len = 0;
 	if (!lh_pq_bloom_write((const uint64_t *) leaf->hashes.data, leaf->hashes.len / sizeof(uint64_t), &w->body))

@@ -120,10 +120,11 @@ extern bool lh_pq_column_index_write(const LhPqLeaf *leaf, LhBuf *buf);
 extern bool lh_pq_offset_index_write(const LhPqLeaf *leaf, int64_t offset, LhBuf *buf);
 
 /*
- * pq_bloom.c: appends the hashes (uint64_t) of n PLAIN values, of `width`
- * bytes or (0) with their length in front; and header and bit set of a filter.
+ * pq_bloom.c: appends the hashes (uint64_t) of n PLAIN values of a leaf, with
+ * those of the values that equal them; and header and bit set of a filter.
  */
-extern bool lh_pq_bloom_hash(LhBuf *hashes, const uint8_t *plain, size_t n, int width);
+extern bool lh_pq_bloom_is_useful(const LhPqNode *leaf);
+extern bool lh_pq_bloom_hash(LhBuf *hashes, const uint8_t *plain, size_t n, const LhPqNode *leaf);
 extern bool lh_pq_bloom_write(const uint64_t *hashes, size_t n, LhBuf *buf);
 
 static inline LhStatus

@@ -146,7 +146,7 @@ LH_TEST(fuzzing_corpus)
 	DIR		   *dir;
 	struct dirent *entry;
 
-	snprintf(dir_path, sizeof(dir_path), "%s", lh_test_data("../fuzz/corpus_parquet"));
+	snprintf(dir_path, sizeof(dir_path), "%s", lh_test_data("../fuzz/corpus/parquet"));
 	dir = opendir(dir_path);
 	LH_CHECK(dir != NULL);
 	while ((entry = readdir(dir)) != NULL && !lh_test_failed())

@@ -324,7 +324,7 @@ check_extras(const Column *c, const PqFile *f)
 				continue;
 			value_of(c, row, bytes, &len);
 			v.len = (int32_t) len;
-			if (c->bloom && c->leaf.type != LH_PQ_BOOLEAN)
+			if (chunk->bloom_offset >= 0)
 				LH_SUCCEED(lh_pq_bloom_check(f->data + chunk->bloom_offset, (size_t) chunk->bloom_length,
 											 bytes, len, &maybe, &err));
 			LH_CHECK(maybe);
@@ -382,6 +382,8 @@ round_trips_of(int64_t rows)
 				uint64_t	dice = next_random();
 
 				make_column(&c, types[t], nulls < 0 ? LH_PQ_REQUIRED : LH_PQ_OPTIONAL);
+				if (types[t] == LH_PQ_BYTE_ARRAY && dice % 5 > 0)
+					c.leaf.logical = LH_PQ_STRING;
 				c.pattern = pattern;
 				c.nulls = nulls;
 				c.delta = (types[t] == LH_PQ_INT32 || types[t] == LH_PQ_INT64) && dice % 2;
