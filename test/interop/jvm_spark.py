@@ -21,7 +21,7 @@ def connect():
     from pyspark.sql import SparkSession
     jar, = glob.glob(os.environ["LH_BUILD"] + "/jvm/iceberg-spark-runtime-*.jar")
     return (SparkSession.builder.master("local[1]").appName("lakehouse interop")
-            .config("spark.jars", jar).config("spark.ui.enabled", "false")
+            .config("spark.jars", jar).config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
             .config("spark.sql.session.timeZone", "UTC").config("spark.driver.memory", "1g")
             .config("spark.sql.shuffle.partitions", "1").getOrCreate())
 
