@@ -19,6 +19,7 @@ CREATE TABLE lakehouse.lake_file (
 	removed_seq   int8   NOT NULL,
 	added_seq     int8   NOT NULL,
 	table_uuid    uuid   NOT NULL,
+	relid         oid    NOT NULL,
 	row_count     int8   NOT NULL,
 	byte_count    int8   NOT NULL,
 	first_row_ids int8[],

@@ -42,8 +42,7 @@ CREATE VIEW lakehouse.files AS
 		   nullif(f.added_seq, 0) AS added_version, nullif(f.removed_seq, 0) AS removed_version,
 		   f.location || '/' || f.name AS path
 	FROM lakehouse.lake_file f
-	JOIN pg_catalog.pg_class c ON lakehouse.table_uuid(c.oid) = f.table_uuid
-	JOIN pg_catalog.pg_am a ON a.oid = c.relam
-	WHERE a.amname = 'lakehouse' AND pg_catalog.has_table_privilege(c.oid, 'SELECT');
+	JOIN pg_catalog.pg_class c ON c.oid = f.relid
+	WHERE pg_catalog.has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW lakehouse.files IS 'data files of the tables that you may read, also those of older versions';
 GRANT SELECT ON lakehouse.files TO PUBLIC;

@@ -31,6 +31,7 @@ enum
 	Anum_file_removed_seq,
 	Anum_file_added_seq,
 	Anum_file_table_uuid,
+	Anum_file_relid,
 	Anum_file_row_count,
 	Anum_file_byte_count,
 	Anum_file_first_row_ids,
@@ -53,6 +54,7 @@ file_from_tuple(HeapTuple tuple, TupleDesc desc)
 	file->removed_seq = DatumGetInt64(values[Anum_file_removed_seq - 1]);
 	file->added_seq = DatumGetInt64(values[Anum_file_added_seq - 1]);
 	file->table_uuid = *DatumGetUUIDP(values[Anum_file_table_uuid - 1]);
+	file->relid = DatumGetObjectId(values[Anum_file_relid - 1]);
 	file->row_count = DatumGetInt64(values[Anum_file_row_count - 1]);
 	file->byte_count = DatumGetInt64(values[Anum_file_byte_count - 1]);
 	if (!isnull[Anum_file_first_row_ids - 1])
@@ -108,6 +110,7 @@ lh_file_insert(const LhFile *file, CommandId cid)
 	values[Anum_file_removed_seq - 1] = Int64GetDatum(file->removed_seq);
 	values[Anum_file_added_seq - 1] = Int64GetDatum(file->added_seq);
 	values[Anum_file_table_uuid - 1] = UUIDPGetDatum(&file->table_uuid);
+	values[Anum_file_relid - 1] = ObjectIdGetDatum(file->relid);
 	values[Anum_file_row_count - 1] = Int64GetDatum(file->row_count);
 	values[Anum_file_byte_count - 1] = Int64GetDatum(file->byte_count);
 	if (file->n_first_row_ids == 0)

@@ -112,6 +112,7 @@ typedef struct LhFile
 	int64		added_seq;		/* 0: not published */
 	int64		removed_seq;	/* 0: current */
 	pg_uuid_t	table_uuid;
+	Oid			relid;			/* of the table; of the original while it is rewritten */
 	int64		row_count;
 	int64		byte_count;
 	int			n_first_row_ids;	/* 0: the file has a _row_id column */

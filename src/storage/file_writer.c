@@ -77,6 +77,7 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	file->file_id &= PG_INT64_MAX;
 	file->table_uuid = *table_uuid;
 	file->storage_id = storage_id;
+	file->relid = OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite : RelationGetRelid(rel);
 	file->location = lh_table_location(rel, options, table_uuid);
 
 	/* the transaction in the name lets the sweeper judge files without a row */
