@@ -1,41 +1,15 @@
 /*
  * pq_footer.c
- *	  Reads a file's footer: schema, row groups, column chunks, statistics.
+ *	  Reads a file's footer: row groups, column chunks, statistics (the schema
+ *	  is read in pq_footer_schema.c).
  *
  * Every offset is checked against the file's size and every count against
  * the bytes that hold it, so that the readers above only see ranges that lie
  * in the file.  Spec: parquet-format, parquet.thrift (FileMetaData).
  */
-#include "parquet/schema_int.h"
-#include "parquet/thrift_int.h"
+#include "parquet/footer_int.h"
 
 #include <string.h>
-
-/* A footer in the making. */
-typedef struct Parse
-{
-	LhThriftReader t;
-	LhPqFileMeta *meta;
-	int64_t		data_end;		/* where the footer starts */
-	bool	   *ordered;		/* per leaf: has the type's own order */
-	LhError    *err;
-	LhStatus	status;			/* first failure that is not thrift's */
-} Parse;
-
-static bool
-give_up(Parse *p, LhStatus status, const char *what)
-{
-	if (p->status == LH_OK)
-		p->status = lh_fail(p->err, status, -1, "%s", what);
-	p->t.failed = true;
-	return false;
-}
-
-static bool
-no_memory(Parse *p)
-{
-	return give_up(p, LH_ERR_NOMEM, "out of memory");
-}
 
 LhStatus
 lh_pq_tail_parse(const uint8_t tail[LH_PQ_TAIL_BYTES], int64_t file_size,
@@ -56,234 +30,10 @@ lh_pq_tail_parse(const uint8_t tail[LH_PQ_TAIL_BYTES], int64_t file_size,
 	return LH_OK;
 }
 
-/* ---- schema ---- */
-
-static LhPqUnit
-parse_unit(Parse *p, const LhThriftField *field)
-{
-	LhThriftField f = {0};
-	LhPqUnit	unit = LH_PQ_MICROS;
-
-	if (!lh_tr_struct(&p->t, field))
-		return unit;
-	while (lh_tr_field(&p->t, &f))
-	{
-		if (f.id >= 1 && f.id <= 3)
-			unit = (LhPqUnit) (f.id - 1);
-		lh_tr_skip(&p->t, &f);
-	}
-	return unit;
-}
-
-/* The fields of DECIMAL, TIME, TIMESTAMP and INTEGER. */
-static void
-parse_logical_args(Parse *p, const LhThriftField *member, LhPqNode *node)
-{
-	LhThriftField f = {0};
-
-	if (!lh_tr_struct(&p->t, member))
-		return;
-	while (lh_tr_field(&p->t, &f))
-	{
-		if (node->logical == LH_PQ_DECIMAL && f.id == 1)
-			node->scale = lh_tr_i32(&p->t, &f);
-		else if (node->logical == LH_PQ_DECIMAL && f.id == 2)
-			node->precision = lh_tr_i32(&p->t, &f);
-		else if ((node->logical == LH_PQ_TIME || node->logical == LH_PQ_TIMESTAMP) && f.id == 1)
-			node->utc = lh_tr_bool(&p->t, &f);
-		else if ((node->logical == LH_PQ_TIME || node->logical == LH_PQ_TIMESTAMP) && f.id == 2)
-			node->unit = parse_unit(p, &f);
-		else if (node->logical == LH_PQ_INTEGER && f.id == 1)
-			node->bit_width = lh_tr_i32(&p->t, &f);
-		else if (node->logical == LH_PQ_INTEGER && f.id == 2)
-			node->is_signed = lh_tr_bool(&p->t, &f);
-		else
-			lh_tr_skip(&p->t, &f);
-	}
-}
-
-static void
-parse_logical(Parse *p, const LhThriftField *field, LhPqNode *node)
-{
-	static const LhPqLogical members[] = {
-		LH_PQ_OTHER, LH_PQ_STRING, LH_PQ_MAP, LH_PQ_LIST, LH_PQ_ENUM, LH_PQ_DECIMAL, LH_PQ_DATE,
-		LH_PQ_TIME, LH_PQ_TIMESTAMP, LH_PQ_OTHER, LH_PQ_INTEGER, LH_PQ_UNKNOWN, LH_PQ_JSON,
-		LH_PQ_BSON, LH_PQ_UUID, LH_PQ_FLOAT16
-	};
-	LhThriftField f = {0};
-
-	node->logical = LH_PQ_OTHER;
-	if (!lh_tr_struct(&p->t, field))
-		return;
-	while (lh_tr_field(&p->t, &f))
-	{
-		if (f.id > 0 && f.id < (int) (sizeof(members) / sizeof(members[0])))
-			node->logical = members[f.id];
-		parse_logical_args(p, &f, node);
-	}
-}
-
-static void
-from_converted(LhPqNode *node, int converted)
-{
-	static const LhPqLogical logicals[] = {
-		LH_PQ_STRING, LH_PQ_MAP, LH_PQ_MAP, LH_PQ_LIST, LH_PQ_ENUM, LH_PQ_DECIMAL, LH_PQ_DATE,
-		LH_PQ_TIME, LH_PQ_TIME, LH_PQ_TIMESTAMP, LH_PQ_TIMESTAMP,
-		LH_PQ_INTEGER, LH_PQ_INTEGER, LH_PQ_INTEGER, LH_PQ_INTEGER,
-		LH_PQ_INTEGER, LH_PQ_INTEGER, LH_PQ_INTEGER, LH_PQ_INTEGER,
-		LH_PQ_JSON, LH_PQ_BSON, LH_PQ_INTERVAL
-	};
-
-	if (converted < 0 || converted >= (int) (sizeof(logicals) / sizeof(logicals[0])))
-	{
-		node->logical = LH_PQ_OTHER;
-		return;
-	}
-	node->logical = logicals[converted];
-	if (node->logical == LH_PQ_TIME || node->logical == LH_PQ_TIMESTAMP)
-	{
-		/* 7 and 9 are in milliseconds, 8 and 10 in microseconds */
-		node->unit = converted & 1 ? LH_PQ_MILLIS : LH_PQ_MICROS;
-		node->utc = true;
-	}
-	if (node->logical == LH_PQ_INTEGER)
-	{
-		/* 11-14 are unsigned, 15-18 signed, of 8, 16, 32, 64 bits */
-		node->bit_width = 8 << ((converted - 11) & 3);
-		node->is_signed = converted >= 15;
-	}
-}
-
-static LhPqNode *
-parse_element(Parse *p, const LhThriftField *elem)
-{
-	LhPqNode   *node = lh_arena_zero(&p->meta->arena, sizeof(LhPqNode));
-	LhThriftField f = {0};
-	int			converted = -1;
-	bool		has_type = false;
-	bool		has_logical = false;
-
-	if (node == NULL)
-	{
-		no_memory(p);
-		return NULL;
-	}
-	node->field_id = -1;
-	if (!lh_tr_struct(&p->t, elem))
-		return NULL;
-	while (lh_tr_field(&p->t, &f))
-	{
-		const uint8_t *name;
-		size_t		len;
-
-		switch (f.id)
-		{
-			case 1:
-				node->type = (LhPqType) lh_tr_i32(&p->t, &f);
-				has_type = true;
-				break;
-			case 2:
-				node->type_length = lh_tr_i32(&p->t, &f);
-				break;
-			case 3:
-				node->rep = (LhPqRep) lh_tr_i32(&p->t, &f);
-				break;
-			case 4:
-				name = lh_tr_binary(&p->t, &f, &len);
-				node->name = lh_arena_strndup(&p->meta->arena, name != NULL ? name : (const uint8_t *) "", len);
-				if (node->name == NULL)
-					no_memory(p);
-				break;
-			case 5:
-				node->n_children = lh_tr_i32(&p->t, &f);
-				break;
-			case 6:
-				converted = lh_tr_i32(&p->t, &f);
-				break;
-			case 7:
-				node->scale = lh_tr_i32(&p->t, &f);
-				break;
-			case 8:
-				node->precision = lh_tr_i32(&p->t, &f);
-				break;
-			case 9:
-				node->field_id = lh_tr_i32(&p->t, &f);
-				break;
-			case 10:
-				parse_logical(p, &f, node);
-				has_logical = true;
-				break;
-			default:
-				lh_tr_skip(&p->t, &f);
-		}
-	}
-	node->is_group = !has_type;
-	if (!node->is_group)
-		node->n_children = 0;
-	if (converted >= 0 && (!has_logical || node->logical == LH_PQ_OTHER))
-		from_converted(node, converted);
-	if (!lh_pq_logical_fits(node))
-		node->logical = LH_PQ_OTHER;
-	return p->t.failed ? NULL : node;
-}
-
-/* Reads `node`'s children, which follow it in the list; *left elements remain there. */
-static bool
-parse_children(Parse *p, const LhThriftField *elem, LhPqNode *node, size_t *left, int depth)
-{
-	if (!node->is_group)
-		return true;
-	if (depth > 64)
-		return give_up(p, LH_ERR_LIMIT, "schema is nested too deeply");
-	if (node->n_children < 0 || (size_t) node->n_children > *left)
-		return give_up(p, LH_ERR_CORRUPT, "schema ends before its last element");
-	node->children = lh_arena_zero(&p->meta->arena, sizeof(LhPqNode *) * (size_t) node->n_children);
-	if (node->children == NULL)
-		return no_memory(p);
-	for (int i = 0; i < node->n_children; i++)
-	{
-		if (*left == 0)
-			return give_up(p, LH_ERR_CORRUPT, "schema ends before its last element");
-		(*left)--;
-		node->children[i] = parse_element(p, elem);
-		if (node->children[i] == NULL ||
-			!parse_children(p, elem, node->children[i], left, depth + 1))
-			return false;
-	}
-	return true;
-}
-
-static bool
-parse_schema(Parse *p, const LhThriftField *field)
-{
-	LhThriftField elem;
-	size_t		left = lh_tr_list(&p->t, field, &elem);
-	LhPqSchema *schema = &p->meta->schema;
-	LhStatus	status;
-
-	if (schema->root != NULL || left == 0)
-		return give_up(p, LH_ERR_CORRUPT, "footer has no schema, or two");
-	left--;
-	schema->root = parse_element(p, &elem);
-	if (schema->root == NULL || !parse_children(p, &elem, schema->root, &left, 0))
-		return false;
-	if (left > 0)
-		return give_up(p, LH_ERR_CORRUPT, "schema has elements outside its tree");
-	status = lh_pq_schema_finish(schema, &p->meta->arena, p->err);
-	if (status != LH_OK)
-	{
-		p->status = status;
-		p->t.failed = true;
-		return false;
-	}
-	p->ordered = lh_arena_zero(&p->meta->arena, (size_t) schema->n_leaves);
-	return p->ordered != NULL || no_memory(p);
-}
-
 /* ---- column chunks ---- */
 
 static LhPqBytes
-parse_bytes(Parse *p, const LhThriftField *f)
+parse_bytes(LhPqParse *p, const LhThriftField *f)
 {
 	LhPqBytes	v = {NULL, 0};
 	size_t		len;
@@ -294,12 +44,12 @@ parse_bytes(Parse *p, const LhThriftField *f)
 	v.data = (const uint8_t *) lh_arena_strndup(&p->meta->arena, data, len);
 	v.len = (int32_t) len;
 	if (v.data == NULL)
-		no_memory(p);
+		lh_pq_parse_no_memory(p);
 	return v;
 }
 
 static void
-parse_stats(Parse *p, const LhThriftField *field, const LhPqNode *leaf, LhPqStats *stats)
+parse_stats(LhPqParse *p, const LhThriftField *field, const LhPqNode *leaf, LhPqStats *stats)
 {
 	LhThriftField f = {0};
 	/* a fixed-width value is not cut by any writer; bytes may be */
@@ -339,7 +89,7 @@ parse_stats(Parse *p, const LhThriftField *field, const LhPqNode *leaf, LhPqStat
 
 /* The path names the leaf; a chunk in another place would be read as another column. */
 static void
-check_path(Parse *p, const LhThriftField *field, const LhPqSchema *schema, int leaf)
+check_path(LhPqParse *p, const LhThriftField *field, const LhPqSchema *schema, int leaf)
 {
 	LhThriftField elem;
 	size_t		n = lh_tr_list(&p->t, field, &elem);
@@ -365,11 +115,11 @@ check_path(Parse *p, const LhThriftField *field, const LhPqSchema *schema, int l
 		}
 	}
 	if (!p->t.failed && node != schema->leaves[leaf])
-		give_up(p, LH_ERR_CORRUPT, "column chunk stands in another column's place");
+		lh_pq_give_up(p, LH_ERR_CORRUPT, "column chunk stands in another column's place");
 }
 
 static void
-parse_encodings(Parse *p, const LhThriftField *field, LhPqChunk *chunk)
+parse_encodings(LhPqParse *p, const LhThriftField *field, LhPqChunk *chunk)
 {
 	LhThriftField elem;
 	size_t		n = lh_tr_list(&p->t, field, &elem);
@@ -384,7 +134,7 @@ parse_encodings(Parse *p, const LhThriftField *field, LhPqChunk *chunk)
 }
 
 static void
-parse_encoding_stats(Parse *p, const LhThriftField *field, LhPqChunk *chunk)
+parse_encoding_stats(LhPqParse *p, const LhThriftField *field, LhPqChunk *chunk)
 {
 	LhThriftField elem;
 	size_t		n = lh_tr_list(&p->t, field, &elem);
@@ -411,18 +161,18 @@ parse_encoding_stats(Parse *p, const LhThriftField *field, LhPqChunk *chunk)
 }
 
 static bool
-in_file(const Parse *p, int64_t offset, int64_t len)
+in_file(const LhPqParse *p, int64_t offset, int64_t len)
 {
 	return offset >= 4 && len >= 0 && offset <= p->data_end && len <= p->data_end - offset;
 }
 
 static bool
-check_chunk(Parse *p, LhPqChunk *chunk, const LhPqNode *leaf, int32_t type)
+check_chunk(LhPqParse *p, LhPqChunk *chunk, const LhPqNode *leaf, int32_t type)
 {
 	if (type != (int32_t) leaf->type)
-		return give_up(p, LH_ERR_CORRUPT, "column chunk and schema differ in type");
+		return lh_pq_give_up(p, LH_ERR_CORRUPT, "column chunk and schema differ in type");
 	if ((int) chunk->codec < LH_PQ_UNCOMPRESSED || chunk->codec > LH_PQ_LZ4_RAW)
-		return give_up(p, LH_ERR_UNSUPPORTED, "column chunk has an unknown codec");
+		return lh_pq_give_up(p, LH_ERR_UNSUPPORTED, "column chunk has an unknown codec");
 	/* 0 is how some writers say that there is no dictionary */
 	if (chunk->dictionary_page_offset <= 0)
 		chunk->dictionary_page_offset = -1;
@@ -439,13 +189,13 @@ check_chunk(Parse *p, LhPqChunk *chunk, const LhPqNode *leaf, int32_t type)
 	if (chunk->num_values < 0 || chunk->total_uncompressed < 0 ||
 		!in_file(p, chunk->start, chunk->total_compressed) ||
 		chunk->data_page_offset - chunk->start > chunk->total_compressed)
-		return give_up(p, LH_ERR_CORRUPT, "column chunk lies outside its file");
+		return lh_pq_give_up(p, LH_ERR_CORRUPT, "column chunk lies outside its file");
 	return true;
 }
 
 /* Indexes and filters are optional: what lies outside the file is not there. */
 static void
-check_extras(const Parse *p, LhPqChunk *chunk)
+check_extras(const LhPqParse *p, LhPqChunk *chunk)
 {
 	if (!in_file(p, chunk->offset_index_offset, chunk->offset_index_length))
 		chunk->offset_index_offset = -1;
@@ -462,7 +212,7 @@ check_extras(const Parse *p, LhPqChunk *chunk)
 }
 
 static void
-parse_chunk_meta(Parse *p, const LhThriftField *field, LhPqChunk *chunk, int leaf, int32_t *type)
+parse_chunk_meta(LhPqParse *p, const LhThriftField *field, LhPqChunk *chunk, int leaf, int32_t *type)
 {
 	const LhPqSchema *schema = &p->meta->schema;
 	LhThriftField f = {0};
@@ -519,7 +269,7 @@ parse_chunk_meta(Parse *p, const LhThriftField *field, LhPqChunk *chunk, int lea
 }
 
 static bool
-parse_chunk(Parse *p, const LhThriftField *elem, LhPqChunk *chunk, int leaf)
+parse_chunk(LhPqParse *p, const LhThriftField *elem, LhPqChunk *chunk, int leaf)
 {
 	LhThriftField f = {0};
 	int32_t		type = -1;
@@ -539,7 +289,7 @@ parse_chunk(Parse *p, const LhThriftField *elem, LhPqChunk *chunk, int leaf)
 			case 1:
 				lh_tr_binary(&p->t, &f, &path_len);
 				if (path_len > 0)
-					give_up(p, LH_ERR_UNSUPPORTED, "column chunk lies in another file");
+					lh_pq_give_up(p, LH_ERR_UNSUPPORTED, "column chunk lies in another file");
 				break;
 			case 3:
 				parse_chunk_meta(p, &f, chunk, leaf, &type);
@@ -557,7 +307,7 @@ parse_chunk(Parse *p, const LhThriftField *elem, LhPqChunk *chunk, int leaf)
 				chunk->column_index_length = lh_tr_i32(&p->t, &f);
 				break;
 			case 8:
-				give_up(p, LH_ERR_UNSUPPORTED, "column chunk is encrypted");
+				lh_pq_give_up(p, LH_ERR_UNSUPPORTED, "column chunk is encrypted");
 				break;
 			default:
 				lh_tr_skip(&p->t, &f);
@@ -572,7 +322,7 @@ parse_chunk(Parse *p, const LhThriftField *elem, LhPqChunk *chunk, int leaf)
 /* ---- row groups ---- */
 
 static bool
-parse_chunks(Parse *p, const LhThriftField *field, LhPqRowGroup *group)
+parse_chunks(LhPqParse *p, const LhThriftField *field, LhPqRowGroup *group)
 {
 	int			n_leaves = p->meta->schema.n_leaves;
 	LhThriftField elem;
@@ -581,10 +331,10 @@ parse_chunks(Parse *p, const LhThriftField *field, LhPqRowGroup *group)
 	if (p->t.failed)
 		return false;
 	if (n != (size_t) n_leaves || group->chunks != NULL)
-		return give_up(p, LH_ERR_CORRUPT, "row group and schema differ in their number of columns");
+		return lh_pq_give_up(p, LH_ERR_CORRUPT, "row group and schema differ in their number of columns");
 	group->chunks = lh_arena_zero(&p->meta->arena, sizeof(LhPqChunk) * n);
 	if (group->chunks == NULL)
-		return no_memory(p);
+		return lh_pq_parse_no_memory(p);
 	for (int i = 0; i < n_leaves; i++)
 		if (!parse_chunk(p, &elem, &group->chunks[i], i))
 			return false;
@@ -592,7 +342,7 @@ parse_chunks(Parse *p, const LhThriftField *field, LhPqRowGroup *group)
 }
 
 static bool
-parse_row_group(Parse *p, const LhThriftField *elem, LhPqRowGroup *group)
+parse_row_group(LhPqParse *p, const LhThriftField *elem, LhPqRowGroup *group)
 {
 	int			n_leaves = p->meta->schema.n_leaves;
 	LhThriftField f = {0};
@@ -613,24 +363,24 @@ parse_row_group(Parse *p, const LhThriftField *elem, LhPqRowGroup *group)
 	if (p->t.failed)
 		return false;
 	if (group->num_rows < 0 || (group->chunks == NULL && n_leaves > 0))
-		return give_up(p, LH_ERR_CORRUPT, "row group without rows or columns");
+		return lh_pq_give_up(p, LH_ERR_CORRUPT, "row group without rows or columns");
 	for (int i = 0; i < n_leaves; i++)
 	{
 		const LhPqNode *leaf = p->meta->schema.leaves[i];
 		int64_t		n = group->chunks[i].num_values;
 
 		if (leaf->max_rep == 0 ? n != group->num_rows : n < group->num_rows)
-			return give_up(p, LH_ERR_CORRUPT, "column chunk and row group differ in their number of rows");
+			return lh_pq_give_up(p, LH_ERR_CORRUPT, "column chunk and row group differ in their number of rows");
 		/* each term is below the file's size: no overflow within 2^20 leaves of 2^43 bytes */
 		if (__builtin_add_overflow(total, group->chunks[i].total_compressed, &total))
-			return give_up(p, LH_ERR_CORRUPT, "row group is larger than any file");
+			return lh_pq_give_up(p, LH_ERR_CORRUPT, "row group is larger than any file");
 	}
 	group->total_compressed = total;
 	return true;
 }
 
 static bool
-parse_row_groups(Parse *p, const LhThriftField *field)
+parse_row_groups(LhPqParse *p, const LhThriftField *field)
 {
 	LhPqFileMeta *meta = p->meta;
 	LhThriftField elem;
@@ -640,10 +390,10 @@ parse_row_groups(Parse *p, const LhThriftField *field)
 		return false;
 	/* the format orders the schema before; a footer that does not cannot be checked as it is read */
 	if (meta->schema.root == NULL || meta->row_groups != NULL || n > INT32_MAX)
-		return give_up(p, LH_ERR_CORRUPT, "row groups stand before the schema, or twice");
+		return lh_pq_give_up(p, LH_ERR_CORRUPT, "row groups stand before the schema, or twice");
 	meta->row_groups = lh_arena_zero(&meta->arena, sizeof(LhPqRowGroup) * n);
 	if (meta->row_groups == NULL)
-		return no_memory(p);
+		return lh_pq_parse_no_memory(p);
 	meta->n_row_groups = (int) n;
 	for (size_t i = 0; i < n; i++)
 		if (!parse_row_group(p, &elem, &meta->row_groups[i]))
@@ -654,7 +404,7 @@ parse_row_groups(Parse *p, const LhThriftField *field)
 /* ---- the rest of the footer ---- */
 
 static char *
-parse_string(Parse *p, const LhThriftField *f)
+parse_string(LhPqParse *p, const LhThriftField *f)
 {
 	size_t		len;
 	const uint8_t *s = lh_tr_binary(&p->t, f, &len);
@@ -664,12 +414,12 @@ parse_string(Parse *p, const LhThriftField *f)
 		return NULL;
 	copy = lh_arena_strndup(&p->meta->arena, s, len);
 	if (copy == NULL)
-		no_memory(p);
+		lh_pq_parse_no_memory(p);
 	return copy;
 }
 
 static void
-parse_key_values(Parse *p, const LhThriftField *field)
+parse_key_values(LhPqParse *p, const LhThriftField *field)
 {
 	LhPqFileMeta *meta = p->meta;
 	LhThriftField elem;
@@ -681,7 +431,7 @@ parse_key_values(Parse *p, const LhThriftField *field)
 	meta->kv_values = lh_arena_zero(&meta->arena, sizeof(char *) * n);
 	if (meta->kv_keys == NULL || meta->kv_values == NULL)
 	{
-		no_memory(p);
+		lh_pq_parse_no_memory(p);
 		return;
 	}
 	meta->n_kv = (int) n;
@@ -699,19 +449,19 @@ parse_key_values(Parse *p, const LhThriftField *field)
 				lh_tr_skip(&p->t, &f);
 		}
 		if (!p->t.failed && meta->kv_keys[i] == NULL)
-			give_up(p, LH_ERR_CORRUPT, "key-value metadata without a key");
+			lh_pq_give_up(p, LH_ERR_CORRUPT, "key-value metadata without a key");
 	}
 }
 
 static void
-parse_column_orders(Parse *p, const LhThriftField *field)
+parse_column_orders(LhPqParse *p, const LhThriftField *field)
 {
 	LhThriftField elem;
 	size_t		n = lh_tr_list(&p->t, field, &elem);
 
 	if (p->ordered == NULL)
 	{
-		give_up(p, LH_ERR_CORRUPT, "column orders stand before the schema");
+		lh_pq_give_up(p, LH_ERR_CORRUPT, "column orders stand before the schema");
 		return;
 	}
 	for (size_t i = 0; i < n && lh_tr_struct(&p->t, &elem); i++)
@@ -729,7 +479,7 @@ parse_column_orders(Parse *p, const LhThriftField *field)
 
 /* Bounds of leaves without a known order are worth nothing. */
 static void
-settle_stats(Parse *p)
+settle_stats(LhPqParse *p)
 {
 	const LhPqSchema *schema = &p->meta->schema;
 
@@ -741,12 +491,12 @@ settle_stats(Parse *p)
 			if (!p->ordered[i])
 				stats->min.data = stats->max.data = NULL;
 			if (!lh_pq_stats_settle(schema->leaves[i], stats, &p->meta->arena))
-				no_memory(p);
+				lh_pq_parse_no_memory(p);
 		}
 }
 
 static void
-parse_file_meta(Parse *p)
+parse_file_meta(LhPqParse *p)
 {
 	LhThriftField f = {0};
 	int64_t		rows = 0;
@@ -757,7 +507,7 @@ parse_file_meta(Parse *p)
 		switch (f.id)
 		{
 			case 2:
-				parse_schema(p, &f);
+				lh_pq_schema_parse(p, &f);
 				break;
 			case 3:
 				p->meta->num_rows = lh_tr_i64(&p->t, &f);
@@ -775,7 +525,7 @@ parse_file_meta(Parse *p)
 				parse_column_orders(p, &f);
 				break;
 			case 8:
-				give_up(p, LH_ERR_UNSUPPORTED, "file is encrypted");
+				lh_pq_give_up(p, LH_ERR_UNSUPPORTED, "file is encrypted");
 				break;
 			default:
 				lh_tr_skip(&p->t, &f);
@@ -787,7 +537,7 @@ parse_file_meta(Parse *p)
 		if (__builtin_add_overflow(rows, p->meta->row_groups[g].num_rows, &rows))
 			rows = -2;
 	if (p->meta->schema.root == NULL || rows != p->meta->num_rows)
-		give_up(p, LH_ERR_CORRUPT, "footer has no schema, or another number of rows than its row groups");
+		lh_pq_give_up(p, LH_ERR_CORRUPT, "footer has no schema, or another number of rows than its row groups");
 	else
 		settle_stats(p);
 }
@@ -796,7 +546,7 @@ LhStatus
 lh_pq_footer_parse(const uint8_t *footer, size_t len, int64_t file_size,
 				   const LhAlloc *alloc, LhPqFileMeta **meta, LhError *err)
 {
-	Parse		p = {.err = err};
+	LhPqParse	p = {.err = err};
 
 	*meta = NULL;
 	p.data_end = file_size - LH_PQ_TAIL_BYTES - (int64_t) len;

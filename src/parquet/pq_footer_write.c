@@ -6,7 +6,6 @@
  * converted type where that means the same.  Spec: parquet.thrift.
  */
 #include "parquet/footer_int.h"
-#include "parquet/thrift_int.h"
 
 #include <string.h>
 
