@@ -147,7 +147,7 @@ lh_ice_avro_string(IceAvroIn *a, const IceAvroType *type, const char **v)
 static LhStatus
 read_integer(IceAvroIn *a, int width, LhPqBytes *v)
 {
-	int64_t		n;
+	int64_t		n = 0;
 	uint8_t		le[8];
 
 	ICE_TRY(read_long(a, &n));

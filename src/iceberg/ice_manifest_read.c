@@ -207,7 +207,7 @@ read_metric(IceAvroIn *a, const IceAvroType *type, int map_id, Columns *c)
 	for (;;)
 	{
 		const IceAvroType *value = array.item->fields[1].type;
-		LhIceColumnStats *column;
+		LhIceColumnStats *column = NULL;
 		int			field_id = 0;
 		bool		more;
 

@@ -134,7 +134,7 @@ wait_for(LhRequest *request)
 int64
 lh_publish_and_wait(Oid relid)
 {
-	LhRequest  *request = post_request(relid);
+	LhRequest  *const volatile request = post_request(relid);
 	LhRequest	answer;
 
 	PG_ENSURE_ERROR_CLEANUP(drop_request, PointerGetDatum(request));

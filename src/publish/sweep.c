@@ -117,7 +117,7 @@ note_orphan(const LhObjectInfo *object, void *arg)
 	MemoryContext old;
 	uint64		fxid;
 	int64	   *id = NULL;
-	int64		file_id;
+	int64		file_id = 0;
 
 	if (object->is_temp)
 	{
