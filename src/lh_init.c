@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 
 #include "catalog/lh_catalog.h"
+#include "exec/lh_exec.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "tableam/lh_tableam.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	lh_objstore_init();
 	lh_options_init();
 	lh_tableam_init();
+	lh_exec_init();
 	lh_publish_init();
 	MarkGUCPrefixReserved("lakehouse");
 }
