@@ -37,6 +37,11 @@ extern uint64 lh_tid_to_row_id(ItemPointer tid);
 
 /* ---- metapage ---- */
 
+/* Positive, so that it reads well in SQL and 0 can mean none. */
+extern int64 lh_random_id(void);
+extern void lh_random_uuid(pg_uuid_t *uuid);
+
+
 typedef struct LhIdentity
 {
 	int64		storage_id;		/* this incarnation of the contents, > 0 */

@@ -101,9 +101,8 @@ lh_relation_is_lakehouse(Relation rel)
 		OidIsValid(rel->rd_rel->relam) && rel->rd_rel->relam == lh_am_oid();
 }
 
-/* Positive, so that it reads well in SQL and 0 can mean none. */
-static int64
-random_id(void)
+int64
+lh_random_id(void)
 {
 	int64		id;
 
@@ -118,8 +117,8 @@ random_id(void)
 	return id;
 }
 
-static void
-random_uuid(pg_uuid_t *uuid)
+void
+lh_random_uuid(pg_uuid_t *uuid)
 {
 	if (!pg_strong_random(uuid->data, UUID_LEN))
 		ereport(ERROR,
@@ -137,13 +136,13 @@ lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uu
 	Buffer		buffer = lh_extend_new_file(smgr, node);
 	Page		page = BufferGetPage(buffer);
 	MetaPageDisk *meta;
-	int64		storage_id = random_id();
+	int64		storage_id = lh_random_id();
 	pg_uuid_t	uuid;
 
 	if (table_uuid != NULL)
 		uuid = *table_uuid;
 	else
-		random_uuid(&uuid);
+		lh_random_uuid(&uuid);
 
 	START_CRIT_SECTION();
 	PageInit(page, BLCKSZ, 0);
@@ -231,7 +230,7 @@ lh_metapage_renew(Relation rel)
 	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
 
-	meta->storage_id = random_id();
+	meta->storage_id = lh_random_id();
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
 }

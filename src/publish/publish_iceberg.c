@@ -512,13 +512,8 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	cx->store = lh_store_open(commit->location);
 	cx->alloc = lh_palloc_alloc(cxt);
 	lh_arena_init(&cx->arena, &cx->alloc);
-	if (!pg_strong_random(cx->uuid.data, UUID_LEN))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	cx->snapshot_id = lh_ice_snapshot_id(cx->uuid.data);
-	cx->uuid.data[6] = (cx->uuid.data[6] & 0x0f) | 0x40;
-	cx->uuid.data[8] = (cx->uuid.data[8] & 0x3f) | 0x80;
+	cx->snapshot_id = lh_random_id();
+	lh_random_uuid(&cx->uuid);
 	cx->uuid_text = lh_uuid_to_string(&cx->uuid);
 
 	schema_changed = open_metadata(cx, now_ms);

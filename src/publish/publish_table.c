@@ -130,17 +130,6 @@ snapshot_time(void)
 	return rest == 0 ? now : now + 1000 - rest;
 }
 
-static void
-random_uuid(pg_uuid_t *uuid)
-{
-	if (!pg_strong_random(uuid->data, UUID_LEN))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	uuid->data[6] = (uuid->data[6] & 0x0f) | 0x40;
-	uuid->data[8] = (uuid->data[8] & 0x3f) | 0x80;
-}
-
 static int64
 sum_rows(List *files)
 {
@@ -287,7 +276,7 @@ get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_
 		table = palloc0(sizeof(LhTable));
 		table->table_uuid = identity->table_uuid;
 		table->database_id = MyDatabaseId;
-		random_uuid(&table->iceberg_uuid);
+		lh_random_uuid(&table->iceberg_uuid);
 		lh_options_of(rel, &options);
 		table->location = lh_table_location(rel, &options, &identity->table_uuid);
 		ItemPointerSetInvalid(&table->tid);

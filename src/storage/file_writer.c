@@ -70,11 +70,7 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	writer->shape = lh_shape_create(desc, explicit_row_ids);
 	writer->file = file;
 
-	if (!pg_strong_random(&file->file_id, sizeof(file->file_id)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random values")));
-	file->file_id &= PG_INT64_MAX;
+	file->file_id = lh_random_id();
 	file->table_uuid = *table_uuid;
 	file->storage_id = storage_id;
 	file->relid = OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite : RelationGetRelid(rel);
