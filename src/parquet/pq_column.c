@@ -201,30 +201,38 @@ count_level(const uint8_t *levels, size_t n, int level)
  * Moves k packed values to the rows that have one, from the last on, so that
  * none is overwritten before it is moved.  Rows without get zeros.
  */
-#define SPREAD(type, none) \
-	do { \
-		type	   *v = slots; \
-	\
-		for (size_t i = n; i-- > 0;) \
-		{ \
-			if (def[i] == max) \
-				v[i] = v[--k]; \
-			else \
-				v[i] = (none); \
-		} \
-	} while (0)
+static inline __attribute__((always_inline)) void
+spread_one(void *slots, size_t size, const uint8_t *def, uint8_t max, size_t n, size_t k)
+{
+	uint8_t    *v = slots;
+
+	for (size_t i = n; i-- > 0;)
+	{
+		/* nulls come as they like: no branch on them.  k <= i, so slot k is there to be read */
+		bool		present = def[i] == max;
+		uint64_t	keep = -(uint64_t) present;
+		uint64_t	words[2] = {0, 0};
+
+		k -= present;
+		memcpy(words, v + k * size, size);
+		words[0] &= keep;
+		words[1] &= keep;
+		memcpy(v + i * size, words, size);
+	}
+}
 
 static void
 spread(void *slots, int slot, const uint8_t *def, uint8_t max, size_t n, size_t k)
 {
+	_Static_assert(sizeof(LhPqBytes) <= 16, "a slot is copied as two words");
 	if (slot == 1)
-		SPREAD(uint8_t, 0);
+		spread_one(slots, 1, def, max, n, k);
 	else if (slot == 4)
-		SPREAD(uint32_t, 0);
+		spread_one(slots, 4, def, max, n, k);
 	else if (slot == 8)
-		SPREAD(uint64_t, 0);
+		spread_one(slots, 8, def, max, n, k);
 	else
-		SPREAD(LhPqBytes, ((LhPqBytes) {NULL, 0}));
+		spread_one(slots, sizeof(LhPqBytes), def, max, n, k);
 }
 
 /* Appends n rows of the page at hand; *nulls is set when one has no value. */
