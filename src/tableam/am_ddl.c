@@ -12,6 +12,7 @@
 #include "access/heapam.h"
 #include "access/heaptoast.h"
 #include "access/multixact.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/storage.h"
@@ -121,11 +122,14 @@ lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old_index, bool
 	lh_row_scan_end(scan);
 	lh_statement_end(new_rel);
 	UnregisterSnapshot(snapshot);
-	*xid_cutoff = InvalidTransactionId;
-	*multi_cutoff = InvalidMultiXactId;
+	/* the cutoffs stay: core gives them to the new delta, too, whose rows have xids */
 }
 
-/* The main fork has nothing to clean; core vacuums the delta after this. */
+/*
+ * The main fork has nothing to clean; core vacuums the delta after this.  A
+ * rewrite leaves the table with a relfrozenxid, which it does not need: it
+ * must not hold back the database's.
+ */
 void
 lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrategy)
 {
@@ -135,7 +139,11 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 
 	lh_estimate_size(rel, NULL, &pages, &tuples, &allvisfrac);
 	vac_update_relstats(rel, pages, tuples, 0, false,
-						InvalidTransactionId, InvalidMultiXactId, NULL, NULL, false);
+						TransactionIdIsValid(rel->rd_rel->relfrozenxid) ?
+						ReadNextTransactionId() : InvalidTransactionId,
+						MultiXactIdIsValid(rel->rd_rel->relminmxid) ?
+						ReadNextMultiXactId() : InvalidMultiXactId,
+						NULL, NULL, false);
 	pgstat_report_vacuum(RelationGetRelid(rel), rel->rd_rel->relisshared, tuples, 0);
 }
 
