@@ -126,7 +126,7 @@ lh_pq_page_pack(LhPqWriter *w, const uint8_t *body, size_t len, bool dictionary,
 	LhStatus	status;
 
 	/* sizes in a page header have 31 bits, and compression may add a little */
-	if (len > INT32_MAX / 2 || n_values > INT32_MAX)
+	if (len > INT32_MAX / 16 * 15 || n_values > INT32_MAX)
 		return lh_fail(err, LH_ERR_LIMIT, -1, "a page of %zu bytes is too large", len);
 	w->packed.len = 0;
 	w->header.len = 0;

@@ -167,3 +167,135 @@ LH_TEST(fuzzing_corpus)
 	}
 	closedir(dir);
 }
+
+/* ---- missing memory ---- */
+
+/* Fails every allocation after the first `left`. */
+typedef struct Rationed
+{
+	Meter		meter;
+	long		left;
+} Rationed;
+
+static void *
+rationed_alloc(void *ctx, size_t size)
+{
+	Rationed   *r = ctx;
+
+	return r->left-- > 0 ? meter_alloc(&r->meter, size) : NULL;
+}
+
+static void *
+rationed_realloc(void *ctx, void *ptr, size_t size)
+{
+	Rationed   *r = ctx;
+
+	return r->left-- > 0 ? meter_realloc(&r->meter, ptr, size) : NULL;
+}
+
+static void
+rationed_free(void *ctx, void *ptr)
+{
+	Rationed   *r = ctx;
+
+	meter_free(&r->meter, ptr);
+}
+
+static LhStatus
+to_buffer(void *ctx, const uint8_t *data, size_t len, LhError *err)
+{
+	return lh_buf_append(ctx, data, len) ? LH_OK : lh_fail(err, LH_ERR_IO, -1, "no memory");
+}
+
+/* Writes the rows of a file of flat columns again: the first status that is not LH_OK. */
+static LhStatus
+write_again(const PqFile *f, const LhAlloc *alloc, LhBuf *out, LhError *err)
+{
+	const LhPqSchema *schema = &f->meta->schema;
+	bool		bloom[64];
+	LhPqWriterOptions o;
+	LhPqWriter *w;
+	LhPqFileMeta *meta = NULL;
+	LhStatus	status;
+
+	memset(bloom, true, sizeof(bloom));
+	lh_pq_writer_defaults(&o);
+	o.bloom = bloom;
+	o.page_rows = 20;
+	o.n_kv = 1;
+	o.kv_keys = o.kv_values = (const char *const[]) {"key"};
+	status = lh_pq_writer_open(schema, &o, alloc, to_buffer, out, &w, err);
+	for (int row = 0; status == LH_OK && row < 100; row++)
+	{
+		for (int i = 0; status == LH_OK && i < schema->n_leaves; i++)
+			if (schema->leaves[i]->max_def > 0 && row % 3 == 0)
+				status = lh_pq_put_null(w, i, 0, 0, err);
+			else if (schema->leaves[i]->type == LH_PQ_BYTE_ARRAY)
+				status = lh_pq_put_bytes(w, i, 0, "some text", (size_t) (row % 10), err);
+			else
+				status = lh_pq_put_i32(w, i, 0, row % 7, err);
+		if (status == LH_OK)
+			status = lh_pq_end_row(w, err);
+	}
+	if (status == LH_OK)
+		status = lh_pq_writer_close(w, &meta, err);
+	lh_pq_writer_free(w);
+	lh_pq_meta_free(meta);
+	return status;
+}
+
+LH_TEST(memory_that_ends_at_any_allocation)
+{
+	size_t		len;
+	uint8_t    *data = lh_test_read_file(lh_test_data("../fuzz/corpus/parquet/flat_none"), &len);
+	PqFile		f;
+	LhError		err = {0};
+	LhStatus	status = LH_ERR_NOMEM;
+
+	LH_CHECK(data != NULL);
+	LH_SUCCEED(pq_file_open(&f, data, len, &err));
+	for (long ration = 0; status != LH_OK; ration++)
+	{
+		Rationed	r = {.left = ration};
+		LhAlloc		alloc = {rationed_alloc, rationed_realloc, rationed_free, NULL, &r};
+		LhBuf		out;
+
+		lh_buf_init(&out, &lh_malloc);
+		status = write_again(&f, &alloc, &out, &err);
+		LH_CHECK(status == LH_OK || status == LH_ERR_NOMEM);
+		LH_EQ_INT(r.meter.now, 0);
+		if (status == LH_OK)
+			LH_SUCCEED(pq_touch(out.data, out.len, &lh_malloc, 1000, &err));
+		lh_buf_free(&out);
+	}
+	lh_pq_meta_free(f.meta);
+	free(data);
+}
+
+LH_TEST(reading_with_memory_that_ends)
+{
+	const char *const names[] = {"arrow_zstd_v1", "arrow_gzip_v2", "arrow_deltas_v2", "arrow_nested_v1"};
+
+	for (int i = 0; i < 4; i++)
+	{
+		char		path[200];
+		size_t		len;
+		uint8_t    *data;
+		LhError		err;
+		LhStatus	status = LH_ERR_NOMEM;
+
+		snprintf(path, sizeof(path), "parquet/%s.parquet", names[i]);
+		data = lh_test_read_file(lh_test_data(path), &len);
+		LH_CHECK(data != NULL);
+		for (long ration = 0; status != LH_OK; ration += 1 + ration / 40)
+		{
+			Rationed	r = {.left = ration};
+			LhAlloc		alloc = {rationed_alloc, rationed_realloc, rationed_free, NULL, &r};
+
+			status = pq_touch(data, len, &alloc, 1000, &err);
+			LH_CHECK(status == LH_OK || status == LH_ERR_NOMEM);
+			LH_EQ_INT(r.meter.now, 0);
+		}
+		free(data);
+	}
+}
