@@ -9,7 +9,7 @@
 
 pgc() { "$PG_CONFIG" "$@" 2>/dev/null; }
 header() { echo "#include <$1>" | ${CC:-cc} -E -x c - >/dev/null 2>&1; }
-pg_version() { pgc --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'; }
+pg_version() { (pgc --version || true) | sed 's/^[^0-9]*\([0-9]*\).*/\1/'; }
 
 # need WHAT DEBIAN-PACKAGE PROBE... : note WHAT as missing when PROBE fails.
 missing=() packages=()
@@ -45,7 +45,7 @@ probe() {
 }
 
 # The server's version decides the headers' package, so the server comes first.
-newest_server() { ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sed 's|.*postgresql/\([0-9]*\)/.*|\1|' | sort -n | tail -1; }
+newest_server() { (ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null || true) | sed 's|.*postgresql/\([0-9]*\)/.*|\1|' | sort -n | tail -1; }
 
 apt_install() {
 	local sudo=()
@@ -73,7 +73,9 @@ system_packages() {
 		apt_install postgresql
 	fi
 	version=$(pg_version)
-	[ -n "$version" ] && have_server || version=$(newest_server)
+	if [ -z "$version" ] || ! have_server; then
+		version=$(newest_server)
+	fi
 	probe "postgresql-$version" "postgresql-server-dev-$version"
 	[ ${#packages[@]} -eq 0 ] || apt_install "${packages[@]}"
 	probe - -
