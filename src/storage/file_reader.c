@@ -30,7 +30,14 @@ typedef struct LeafReader
 	LhFetch    *fetch;			/* under way */
 	LhPqColumnReader *reader;
 	int64		next_row;		/* that reader returns next */
+	int64		end_row;		/* reader has the rows before it */
 	int64		batch;			/* number of the batch that vector holds */
+
+	/* when few rows are looked at: pages instead of the whole chunk */
+	bool		has_index;
+	LhPqOffsetIndex index;
+	uint8_t    *dictionary;		/* NULL: not fetched, or none */
+	uint8_t    *pages;
 	LhPqVector	vector;
 } LeafReader;
 
@@ -38,6 +45,7 @@ typedef struct GroupState
 {
 	MemoryContext cxt;
 	LhAlloc		alloc;			/* in it */
+	LhArena		arena;			/* page indexes */
 	int			row_group;		/* -1: none */
 	LeafReader *leaves;			/* [meta->schema.n_leaves] */
 } GroupState;
@@ -70,6 +78,7 @@ struct LhFileReader
 	int64		batch;			/* number of the current batch, from 1 */
 	int64		batch_start;
 	int			batch_rows;
+	bool		sparse;			/* read pages, not chunks */
 	int64		bytes;			/* asked of the store */
 	LhPqVector	blank;			/* a batch of nulls; n_rows 0: not made yet */
 };
@@ -155,6 +164,7 @@ static void
 reset_group(LhFileReader *reader, GroupState *group, int row_group)
 {
 	MemoryContextReset(group->cxt);
+	lh_arena_init(&group->arena, &group->alloc);
 	group->leaves = NULL;
 	group->row_group = row_group;
 	if (row_group >= 0)
@@ -236,6 +246,107 @@ submit_leaf(LhFileReader *reader, GroupState *group, int leaf)
 	MemoryContextSwitchTo(old);
 }
 
+/* ---- a few rows: by the page index ---- */
+
+void
+lh_file_reader_sparse(LhFileReader *reader)
+{
+	reader->sparse = true;
+}
+
+static uint8_t *
+read_range(LhFileReader *reader, GroupState *group, int64 offset, int64 len)
+{
+	uint8_t    *bytes = MemoryContextAllocHuge(group->cxt, Max(len, 1));
+
+	lh_fetch_wait(lh_fetch_submit(reader->store, reader->file->name, offset, len, bytes));
+	reader->bytes += len;
+	return bytes;
+}
+
+static void
+load_index(LhFileReader *reader, GroupState *group, int leaf)
+{
+	LeafReader *lr = &group->leaves[leaf];
+	const LhPqChunk *chunk = leaf_chunk(reader, group, leaf);
+	uint8_t    *bytes = read_range(reader, group, chunk->offset_index_offset, chunk->offset_index_length);
+	LhError		error;
+
+	lh_report(lh_pq_offset_index_parse(bytes, chunk->offset_index_length, reader->meta, group->row_group,
+									   leaf, &group->arena, &lr->index, &error),
+			  &error, reader->file->name);
+	pfree(bytes);
+	lr->has_index = true;
+}
+
+/* Rows of page i end where the next begins. */
+static int64
+page_end(LhFileReader *reader, const LhPqOffsetIndex *index, int i)
+{
+	return i + 1 < index->n_pages ? index->pages[i + 1].first_row : lh_file_reader_group_rows(reader);
+}
+
+/* The page that has the row. */
+static int
+find_page(const LhPqOffsetIndex *index, int64 row)
+{
+	int			low = 0;
+	int			high = index->n_pages - 1;
+
+	while (low < high)
+	{
+		int			mid = (low + high + 1) / 2;
+
+		if (index->pages[mid].first_row <= row)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low;
+}
+
+/* Opens the pages of the current batch; false if the chunk has to be read whole. */
+static bool
+open_pages(LhFileReader *reader, int leaf)
+{
+	GroupState *group = reader->group;
+	LeafReader *lr = &group->leaves[leaf];
+	const LhPqChunk *chunk = leaf_chunk(reader, group, leaf);
+	int64		batch_end = reader->batch_start + reader->batch_rows;
+	int64		dictionary_len;
+	const LhPqPageLocation *first;
+	const LhPqPageLocation *last;
+	LhError		error;
+
+	if (!reader->sparse || lr->bytes != NULL || chunk->offset_index_offset < 0)
+		return false;
+	if (lr->reader != NULL && lr->next_row <= reader->batch_start && batch_end <= lr->end_row)
+		return true;
+	if (!lr->has_index)
+		load_index(reader, group, leaf);
+	if (lr->index.n_pages == 0)
+		return false;
+	lh_pq_column_close(lr->reader);
+	lr->reader = NULL;
+	if (lr->pages != NULL)
+		pfree(lr->pages);
+	lr->pages = NULL;
+
+	dictionary_len = chunk->dictionary_page_offset >= 0 ? lr->index.pages[0].offset - chunk->start : 0;
+	if (dictionary_len > 0 && lr->dictionary == NULL)
+		lr->dictionary = read_range(reader, group, chunk->start, dictionary_len);
+	first = &lr->index.pages[find_page(&lr->index, reader->batch_start)];
+	last = &lr->index.pages[find_page(&lr->index, batch_end - 1)];
+	lr->end_row = page_end(reader, &lr->index, (int) (last - lr->index.pages));
+	lr->next_row = first->first_row;
+	lr->pages = read_range(reader, group, first->offset, last->offset + last->size - first->offset);
+	lh_report(lh_pq_column_open_pages(reader->meta, group->row_group, leaf, lr->dictionary, dictionary_len,
+									  lr->pages, last->offset + last->size - first->offset,
+									  lr->end_row - lr->next_row, &group->alloc, &lr->reader, &error),
+			  &error, reader->file->name);
+	return true;
+}
+
 static void
 open_leaf(LhFileReader *reader, int leaf)
 {
@@ -243,6 +354,8 @@ open_leaf(LhFileReader *reader, int leaf)
 	LeafReader *lr = &group->leaves[leaf];
 	LhError		error;
 
+	if (open_pages(reader, leaf))
+		return;
 	submit_leaf(reader, group, leaf);
 	if (lr->fetch != NULL)
 	{

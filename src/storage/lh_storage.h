@@ -98,6 +98,9 @@ extern const LhPqVector *lh_file_reader_vector(LhFileReader *reader, int attnum)
  */
 extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
 									const AttrNumber *columns, int n_columns);
+
+/* Few rows of each row group will be looked at: reads pages, by the page index. */
+extern void lh_file_reader_sparse(LhFileReader *reader);
 extern void lh_file_reader_close(LhFileReader *reader);
 
 /* ---- scan over files and delta (row_scan.c) ---- */

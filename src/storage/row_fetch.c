@@ -51,81 +51,80 @@ fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row
 		row->row_id == row_id;
 }
 
-/* Finds row_id in the file: its row group and place there. */
-static bool
-locate(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, int *group, int64 *place)
+static LhFileReader *
+open_file(LhRowFetch *fetch, const LhFile *file, TupleDesc desc)
 {
-	LhPqFileMeta *meta;
-
-	if (file->n_first_row_ids == 0)
-		return false;
-	if (row_id < (uint64) file->first_row_ids[0])
-		return false;
-	for (int g = 0; g < file->n_first_row_ids; g++)
-	{
-		uint64		first = (uint64) file->first_row_ids[g];
-
-		if (row_id < first || row_id >= first + file->row_count)
-			continue;
-		if (fetch->reader_file != file)
-		{
-			if (fetch->reader != NULL)
-				lh_file_reader_close(fetch->reader);
-			fetch->reader = NULL;
-			fetch->reader = lh_file_reader_open(file, desc);
-			fetch->reader_file = file;
-		}
-		meta = (LhPqFileMeta *) lh_file_reader_meta(fetch->reader);
-		if (row_id < first + meta->row_groups[g].num_rows)
-		{
-			*group = g;
-			*place = (int64) (row_id - first);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A file with explicit ids: search its _row_id column. */
-static bool
-search_ids(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
-{
-	int			n_groups;
-
 	if (fetch->reader_file != file)
 	{
 		if (fetch->reader != NULL)
 			lh_file_reader_close(fetch->reader);
 		fetch->reader = NULL;
 		fetch->reader = lh_file_reader_open(file, desc);
+		lh_file_reader_sparse(fetch->reader);
 		fetch->reader_file = file;
 	}
-	n_groups = lh_file_reader_meta(fetch->reader)->n_row_groups;
+	return fetch->reader;
+}
+
+static void
+stand_on(LhFileReader *reader, int64 place, LhRow *row)
+{
+	lh_file_reader_batch(reader, place, 1);
+	row->reader = reader;
+	row->row = 0;
+}
+
+/* A file whose catalog row has the first id of each row group. */
+static bool
+find_by_range(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
+{
+	for (int g = 0; g < file->n_first_row_ids; g++)
+	{
+		uint64		first = (uint64) file->first_row_ids[g];
+		LhFileReader *reader;
+
+		if (row_id < first || row_id >= first + file->row_count)
+			continue;
+		reader = open_file(fetch, file, desc);
+		if (row_id - first >= (uint64) lh_file_reader_meta(reader)->row_groups[g].num_rows)
+			continue;
+		lh_file_reader_group(reader, g);
+		stand_on(reader, (int64) (row_id - first), row);
+		return true;
+	}
+	return false;
+}
+
+/* A file with a _row_id column, in which ids ascend. */
+static bool
+find_by_column(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
+{
+	LhFileReader *reader = open_file(fetch, file, desc);
+	int			n_groups = lh_file_reader_meta(reader)->n_row_groups;
+
 	for (int g = 0; g < n_groups; g++)
 	{
-		int64		n_rows;
+		int64		low = 0;
+		int64		high;
 
-		lh_file_reader_group(fetch->reader, g);
-		n_rows = lh_file_reader_group_rows(fetch->reader);
-		for (int64 start = 0; start < n_rows; start += LH_BATCH_ROWS)
+		lh_file_reader_group(reader, g);
+		high = lh_file_reader_group_rows(reader) - 1;
+		stand_on(reader, high, row);
+		if (lh_file_reader_row_id(reader, 0) < row_id)
+			continue;
+		/* the first row whose id is not below */
+		while (low < high)
 		{
-			int			n = (int) Min(LH_BATCH_ROWS, n_rows - start);
+			int64		mid = (low + high) / 2;
 
-			lh_file_reader_batch(fetch->reader, start, n);
-			/* ids ascend within a file */
-			if (lh_file_reader_row_id(fetch->reader, n - 1) < row_id)
-				continue;
-			for (int i = 0; i < n; i++)
-			{
-				if (lh_file_reader_row_id(fetch->reader, i) == row_id)
-				{
-					row->reader = fetch->reader;
-					row->row = i;
-					return true;
-				}
-			}
-			return false;
+			stand_on(reader, mid, row);
+			if (lh_file_reader_row_id(reader, 0) < row_id)
+				low = mid + 1;
+			else
+				high = mid;
 		}
+		stand_on(reader, low, row);
+		return lh_file_reader_row_id(reader, 0) == row_id;
 	}
 	return false;
 }
@@ -155,19 +154,10 @@ lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot
 		foreach(lc, fetch->files)
 		{
 			LhFile	   *file = lfirst(lc);
-			int			group;
-			int64		place;
 
-			if (file->n_first_row_ids == 0)
-				found = search_ids(fetch, file, desc, row_id, row);
-			else if (locate(fetch, file, desc, row_id, &group, &place))
-			{
-				lh_file_reader_group(fetch->reader, group);
-				lh_file_reader_batch(fetch->reader, place, 1);
-				row->reader = fetch->reader;
-				row->row = 0;
-				found = true;
-			}
+			found = file->n_first_row_ids > 0 ?
+				find_by_range(fetch, file, desc, row_id, row) :
+				find_by_column(fetch, file, desc, row_id, row);
 			if (found)
 				break;
 		}
