@@ -70,18 +70,18 @@ column_of(const Builder *b, Node *node)
 }
 
 /*
- * How text bounds may be compared.  Bounds are in byte order: of use where
- * the clause compares bytes too, and for equality also where its collation
- * holds equal only what is byte for byte.
+ * Bounds of text are in byte order, whatever the column's collation: of use
+ * where the clause compares bytes too, and for equality also where its
+ * collation holds equal only what is byte for byte.
  */
 static bool
 choose_collation(LhClause *clause, Oid collation)
 {
 	clause->collation = collation;
-	if (!OidIsValid(collation) || lh_collation_is_c(collation))
+	if (!OidIsValid(collation))
 		return true;
-	clause->bytewise = clause->strategy == BTEqualStrategyNumber &&
-		get_collation_isdeterministic(collation);
+	clause->bytewise = lh_collation_is_c(collation) ||
+		(clause->strategy == BTEqualStrategyNumber && get_collation_isdeterministic(collation));
 	clause->collation = C_COLLATION_OID;
 	return clause->bytewise;
 }

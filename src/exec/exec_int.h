@@ -43,7 +43,7 @@ typedef struct LhClause
 	Oid			left_type;		/* the operator's inputs */
 	Oid			right_type;
 	Oid			collation;		/* that its bounds are compared by */
-	bool		bytewise;		/* equality of text: any bounds by bytes do */
+	bool		bytewise;		/* of text: the clause is as good by bytes */
 	FmgrInfo	order;			/* btree order of (left, right) */
 	ExprState  *expr;			/* of the value */
 
