@@ -176,6 +176,8 @@ def insert():
                 for method in (list(rates), list(rates)[::-1])[turn % 2]:
                     session.run("CHECKPOINT")
                     rates[method].append(pgbench(INSERT.format(f"small_{method}"), clients, SECONDS_EACH))
+        for method, measured in rates.items():
+            print(f"  {method}, {clients} clients, each run: " + " ".join(f"{r:.0f}/s" for r in measured), flush=True)
         at_least(f"single-row INSERT commits, {clients} client{'s' * (clients > 1)} (heap)",
                  statistics.median(rates["heap"]), statistics.median(rates["lakehouse"]), 0.7, lambda v: f"{v:.0f}/s")
 
