@@ -138,6 +138,7 @@ typedef struct LhIcebergCommit
 	TupleDesc	desc;
 	List	   *added;			/* LhFile */
 	List	   *removed;		/* LhFile */
+	List	   *retired;		/* LhFile: removed, but of metadata that is not carried on */
 	bool		replace;		/* same rows in other files */
 	TimestampTz valid_from;
 	/* out */

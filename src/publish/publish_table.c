@@ -105,7 +105,7 @@ move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 		heap_deform_tuple(&htup, desc, values, isnull);
 		lh_file_writer_put(writer, values, isnull, row_id);
 		lh_delta_scan_delete(scan);
-		if (lh_file_writer_bytes(writer) >= options.target_file_size)
+		if (lh_file_writer_is_full(writer))
 		{
 			files = end_file(writer, files);
 			writer = NULL;
@@ -190,6 +190,8 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 			lh_file_stamp(lfirst(lc), table->last_seq, 0);
 		foreach(lc, commit->removed)
 			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
+		foreach(lc, commit->retired)
+			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
 
 		version.table_uuid = identity->table_uuid;
 		version.seq = table->last_seq;
@@ -201,7 +203,7 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;
 		version.added_rows = sum_rows(commit->added);
-		version.removed_rows = sum_rows(commit->removed);
+		version.removed_rows = sum_rows(commit->removed) + sum_rows(commit->retired);
 		version.location = table->location;
 		version.metadata_name = commit->metadata_name;
 		lh_version_insert(&version);
@@ -215,19 +217,19 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 }
 
 /*
- * Replaces files that v2 readers would read differently: published ones
- * become removed, others just go.
+ * Replaces files that v2 readers would read differently, or that are not
+ * ours: published ones become removed, others just go.
  */
 static void
 make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
-			   bool layout_changed, LhIcebergCommit *commit)
+			   bool cloned, bool layout_changed, LhIcebergCommit *commit)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	List	   *misfits = NIL;
 	ListCell   *lc;
 
-	foreach(lc, lh_file_list(identity->storage_id, !layout_changed, snapshot))
-		if (!lh_file_fits(lfirst(lc), desc))
+	foreach(lc, lh_file_list(identity->storage_id, !layout_changed && !cloned, snapshot))
+		if (cloned || !lh_file_fits(lfirst(lc), desc))
 			misfits = lappend(misfits, lfirst(lc));
 	if (misfits == NIL)
 		return;
@@ -235,7 +237,9 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 	{
 		LhFile	   *file = lfirst(lc);
 
-		if (file->added_seq > 0)
+		if (file->added_seq > 0 && cloned)
+			commit->retired = lappend(commit->retired, file);
+		else if (file->added_seq > 0)
 			commit->removed = lappend(commit->removed, file);
 		else
 		{
@@ -263,25 +267,39 @@ check_vacant(const char *location)
 				 errhint("Give each table a location of its own.")));
 }
 
-/* The published state of the table, or a new one. */
-static LhTable *
-get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_new)
+/* Where and as what a table begins to be published. */
+static void
+begin_publication(Relation rel, LhTable *table)
 {
-	LhTable    *table = lh_table_get(&identity->table_uuid, snapshot);
 	LhOptions	options;
 
-	*is_new = table == NULL;
+	table->database_id = MyDatabaseId;
+	lh_random_uuid(&table->iceberg_uuid);
+	lh_options_of(rel, &options);
+	table->location = lh_table_location(rel, &options, &table->table_uuid);
+	check_vacant(table->location);
+}
+
+/*
+ * The published state of the table.  In a database made from a template it is
+ * the template's, whose location we must leave alone: the table begins anew
+ * here, as another Iceberg table with its own files.
+ */
+static LhTable *
+get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_new, bool *cloned)
+{
+	LhTable    *table = lh_table_get(&identity->table_uuid, snapshot);
+
+	*cloned = table != NULL && table->database_id != MyDatabaseId;
+	*is_new = table == NULL || *cloned;
 	if (table == NULL)
 	{
 		table = palloc0(sizeof(LhTable));
 		table->table_uuid = identity->table_uuid;
-		table->database_id = MyDatabaseId;
-		lh_random_uuid(&table->iceberg_uuid);
-		lh_options_of(rel, &options);
-		table->location = lh_table_location(rel, &options, &identity->table_uuid);
 		ItemPointerSetInvalid(&table->tid);
-		check_vacant(table->location);
 	}
+	if (*is_new)
+		begin_publication(rel, table);
 	return table;
 }
 
@@ -329,17 +347,26 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhTable    *table;
 	bool		is_new;
+	bool		cloned;
 
 	commit.valid_from = snapshot_time();
 	flush_wal();
 	lh_metapage_read(rel, &identity);
-	table = get_table(rel, &identity, snapshot, &is_new);
+	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
 	/* files of the snapshot first: what is written below is added to them */
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
-		commit.removed = leaving_files(&identity, snapshot);
-	make_files_fit(rel, &identity, snapshot, table->layout != layout_hash(RelationGetDescr(rel)), &commit);
+	{
+		List	   *leaving = leaving_files(&identity, snapshot);
+
+		if (cloned)
+			commit.retired = leaving;
+		else
+			commit.removed = leaving;
+	}
+	make_files_fit(rel, &identity, snapshot, cloned,
+				   table->layout != layout_hash(RelationGetDescr(rel)), &commit);
 	if (lh_delta_exists(rel))
 		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
 	LH_FAULT_POINT("publish-delta-moved");

@@ -34,7 +34,7 @@
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
 
-#define MIN_INTERVAL_MS		1000
+#define MIN_INTERVAL_MS		1200	/* with merges, less than 60 files a minute */
 #define FIRST_RETRY_MS		500
 #define LOCKED_RETRY_MS		100
 #define MAX_RETRY_MS		60000

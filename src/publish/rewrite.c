@@ -232,7 +232,7 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files)
 
 		CHECK_FOR_INTERRUPTS();
 		if (writer != NULL &&
-			(n_sources == 0 || lh_file_writer_bytes(writer) >= options.target_file_size))
+			(n_sources == 0 || lh_file_writer_is_full(writer)))
 		{
 			LhFile	   *file;
 

@@ -167,22 +167,11 @@ lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull
 	MemoryContextReset(writer->row_cxt);
 }
 
-int64
-lh_file_writer_rows(const LhFileWriter *writer)
+bool
+lh_file_writer_is_full(const LhFileWriter *writer)
 {
-	return writer->file->row_count;
-}
-
-int64
-lh_file_writer_group_rows(const LhFileWriter *writer)
-{
-	return lh_pq_writer_rows(writer->pq);
-}
-
-int64
-lh_file_writer_bytes(const LhFileWriter *writer)
-{
-	return lh_pq_writer_written(writer->pq) + lh_pq_writer_buffered(writer->pq);
+	return (writer->file->row_count & 1023) == 0 &&
+		lh_pq_writer_written(writer->pq) + lh_pq_writer_buffered(writer->pq) >= writer->options.target_file_size;
 }
 
 /* The footer as the file has it, for the catalog. */

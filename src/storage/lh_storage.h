@@ -48,9 +48,9 @@ extern LhFileWriter *lh_file_writer_begin(Relation rel, TupleDesc desc, const Lh
 										  const pg_uuid_t *table_uuid, int64 storage_id,
 										  bool explicit_row_ids);
 extern void lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id);
-extern int64 lh_file_writer_rows(const LhFileWriter *writer);
-extern int64 lh_file_writer_group_rows(const LhFileWriter *writer); /* in the open row group */
-extern int64 lh_file_writer_bytes(const LhFileWriter *writer);	/* of the file so far, about */
+
+/* Has the file its target size?  Cheap: looks at it now and then only. */
+extern bool lh_file_writer_is_full(const LhFileWriter *writer);
 
 /* Makes the file durable and returns its catalog row, not yet inserted. */
 extern LhFile *lh_file_writer_finish(LhFileWriter *writer);

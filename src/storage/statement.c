@@ -174,8 +174,7 @@ begin_file(Statement *st, Relation rel)
 static void
 insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot)
 {
-	if (st->writer != NULL && lh_file_writer_group_rows(st->writer) == 0 &&
-		lh_file_writer_bytes(st->writer) >= st->options.target_file_size)
+	if (st->writer != NULL && lh_file_writer_is_full(st->writer))
 		end_file(st);
 	if (st->writer == NULL)
 		begin_file(st, rel);

@@ -60,6 +60,24 @@ is_heap_option(const char *name)
 	return false;
 }
 
+/*
+ * The default location is where tables go that name none; naming a place in
+ * it could mean another table's folder, so it takes the privilege too.
+ */
+static void
+check_location(const char *location)
+{
+	bool		privileged = has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
+
+	lh_location_check(location, privileged);
+	if (!privileged && lh_location_is_under(location, lh_store_default_location()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for location \"%s\"", location),
+				 errdetail("Below the default location the server chooses the folder of each table."),
+				 errhint("Leave out the option \"location\".")));
+}
+
 /* Removes our options from *options and returns them, checked (when being set). */
 static List *
 take_options(List **options, bool check)
@@ -82,8 +100,7 @@ take_options(List **options, bool check)
 
 				lh_option_validate(def->defname, value);
 				if (strcmp(def->defname, "location") == 0)
-					lh_location_check(lh_location_normalize(value),
-									  has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES));
+					check_location(lh_location_normalize(value));
 			}
 			ours = lappend(ours, def);
 		}
@@ -158,6 +175,7 @@ refuse_moving(Oid relid, List *set, List *reset)
 {
 	Relation	rel;
 	LhIdentity	identity;
+	LhTable    *table;
 	ListCell   *lc;
 	bool		moves = false;
 
@@ -169,7 +187,8 @@ refuse_moving(Oid relid, List *set, List *reset)
 	if (lh_relation_is_lakehouse(rel))
 	{
 		lh_metapage_read(rel, &identity);
-		if (lh_table_get(&identity.table_uuid, NULL) != NULL)
+		table = lh_table_get(&identity.table_uuid, NULL);
+		if (table != NULL && table->database_id == MyDatabaseId)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("location of table \"%s\" cannot be changed", RelationGetRelationName(rel)),
