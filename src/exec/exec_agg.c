@@ -55,6 +55,7 @@ begin_agg(CustomScanState *css, EState *estate, int eflags)
 	ListCell   *lc;
 
 	state->scan = init_child(css, estate, eflags);
+	state->scan->hints.row_ids = false;	/* nobody sees rows */
 	state->rows_only = linitial_int(plan->custom_private) != 0;
 	state->filter_decides = lh_filter_n_clauses(state->scan->filter) ==
 		list_length(state->scan->css.ss.ps.plan->qual);
@@ -118,13 +119,40 @@ add_vectors(LhAggState *state)
 	}
 }
 
+/* The row in the scan's slot, if the quals let it pass. */
+static bool
+add_row(LhAggState *state)
+{
+	ScanState  *ss = &state->scan->css.ss;
+	ExprContext *econtext = ss->ps.ps_ExprContext;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	MemoryContext old;
+
+	ResetExprContext(econtext);
+	econtext->ecxt_scantuple = slot;
+	if (!ExecQual(ss->ps.qual, econtext))
+	{
+		InstrCountFiltered1(ss, 1);
+		return false;
+	}
+	old = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < state->n_accums; i++)
+	{
+		AttrNumber	attnum = lh_accum_attnum(state->accums[i]);
+
+		if (attnum == 0)
+			lh_accum_rows(state->accums[i], 1);
+		else
+			lh_accum_datum(state->accums[i], slot->tts_values[attnum - 1], slot->tts_isnull[attnum - 1]);
+	}
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 static int64
 add_rows(LhAggState *state)
 {
 	LhScanState *scan = state->scan;
-	ScanState  *ss = &scan->css.ss;
-	ExprContext *econtext = ss->ps.ps_ExprContext;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
 	int64		taken = 0;
 
 	for (int row = 0; row < scan->batch.n_rows; row++)
@@ -132,23 +160,7 @@ add_rows(LhAggState *state)
 		if (scan->filtered && !scan->selected[row])
 			continue;
 		lh_scan_store(scan, row);
-		ResetExprContext(econtext);
-		econtext->ecxt_scantuple = slot;
-		if (!ExecQual(ss->ps.qual, econtext))
-		{
-			InstrCountFiltered1(ss, 1);
-			continue;
-		}
-		taken++;
-		for (int i = 0; i < state->n_accums; i++)
-		{
-			AttrNumber	attnum = lh_accum_attnum(state->accums[i]);
-
-			if (attnum == 0)
-				lh_accum_rows(state->accums[i], 1);
-			else
-				lh_accum_datum(state->accums[i], slot->tts_values[attnum - 1], slot->tts_isnull[attnum - 1]);
-		}
+		taken += add_row(state);
 	}
 	return taken;
 }

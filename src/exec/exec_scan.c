@@ -78,6 +78,7 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 
 	use_table_slot(css);
 	find_columns(state);
+	state->hints.row_ids = true;	/* WHERE CURRENT OF asks for the TID unannounced */
 	state->values = palloc(sizeof(Datum *) * Max(state->hints.n_columns, 1));
 	state->isnull = palloc(sizeof(bool *) * Max(state->hints.n_columns, 1));
 	state->delta_values = palloc(sizeof(Datum) * Max(desc->natts, 1));

@@ -542,7 +542,8 @@ lh_file_reader_vector(LhFileReader *reader, int attnum)
 /* ---- fetching ahead of need ---- */
 
 void
-lh_file_reader_prefetch(LhFileReader *reader, int row_group, const AttrNumber *columns, int n_columns)
+lh_file_reader_prefetch(LhFileReader *reader, int row_group,
+						const AttrNumber *columns, int n_columns, bool row_ids)
 {
 	GroupState *group = reader->group;
 
@@ -563,6 +564,8 @@ lh_file_reader_prefetch(LhFileReader *reader, int row_group, const AttrNumber *c
 	}
 	if (n_columns > 0 && has_exact(reader, group))
 		submit_leaf(reader, group, reader->exact_leaf);
+	if (row_ids && reader->file->n_first_row_ids == 0)
+		submit_leaf(reader, group, reader->row_id_leaf);
 }
 
 uint64

@@ -93,11 +93,12 @@ extern bool lh_file_reader_group_is_exact(const LhFileReader *reader);
 extern const LhPqVector *lh_file_reader_vector(LhFileReader *reader, int attnum);
 
 /*
- * Starts fetching columns of a row group, all together, so that reading need
- * not wait.  Besides the selected row group one other is kept.
+ * Starts fetching columns (and row ids, if they are in a column) of a row
+ * group, all together, so that reading need not wait.  Besides the selected
+ * row group one other is kept.
  */
 extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
-									const AttrNumber *columns, int n_columns);
+									const AttrNumber *columns, int n_columns, bool row_ids);
 
 /* Few rows of each row group will be looked at: reads pages, by the page index. */
 extern void lh_file_reader_sparse(LhFileReader *reader);
@@ -118,6 +119,7 @@ typedef struct LhScanHints
 {
 	int			n_columns;		/* columns it will ask for */
 	AttrNumber *columns;
+	bool		row_ids;		/* and row ids */
 
 	/* May it want rows of this row group?  NULL: of all. */
 	bool		(*group_wanted) (void *arg, const LhPqFileMeta *meta, int row_group);

@@ -252,7 +252,8 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 		}
 		lh_file_reader_group(reader, unit->row_group);
 		if (scan->hints != NULL)
-			lh_file_reader_prefetch(reader, unit->row_group, scan->hints->columns, scan->hints->n_columns);
+			lh_file_reader_prefetch(reader, unit->row_group, scan->hints->columns,
+									scan->hints->n_columns, scan->hints->row_ids);
 		scan->group_rows = lh_file_reader_group_rows(reader);
 		scan->batch_rows = 0;
 		scan->batch_start = forward ? 0 : scan->group_rows;
@@ -295,7 +296,7 @@ look_ahead(LhRowScan *scan, TupleDesc desc)
 	unit = &scan->units[scan->ahead_unit];
 	if (unit->file != NULL)
 		lh_file_reader_prefetch(reader_of(scan, unit, desc, &scan->ahead_reader), unit->row_group,
-								scan->hints->columns, scan->hints->n_columns);
+								scan->hints->columns, scan->hints->n_columns, scan->hints->row_ids);
 }
 
 /* Moves to the next batch of the open row group; false at its end. */
