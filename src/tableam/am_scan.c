@@ -30,6 +30,7 @@ typedef struct LhScanDescData
 	LhRowScan  *rows;			/* NULL until the first row is asked for, when sampling */
 
 	/* TABLESAMPLE */
+	TupleDesc	version_desc;	/* time travel: what rows are read as */
 	int64		sample_rows;	/* in the table, -1 unknown */
 	int64		sample_pos;		/* rows passed */
 	BlockNumber sample_block;	/* InvalidBlockNumber before the first */
@@ -135,7 +136,8 @@ lh_scan_getnextslot(TableScanDesc sscan, ScanDirection direction, TupleTableSlot
 	ExecClearTuple(slot);
 	if (scan->rows == NULL)
 		begin_rows(scan);
-	if (!lh_row_scan_next(scan->rows, slot->tts_tupleDescriptor, direction, &row))
+	if (!lh_row_scan_next(scan->rows, scan->version_desc != NULL ? scan->version_desc : slot->tts_tupleDescriptor,
+						  direction, &row))
 		return false;
 	lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
 	pgstat_count_heap_getnext(sscan->rs_rd);
@@ -182,6 +184,13 @@ begin_version(LhScanDesc scan, struct SampleScanState *state)
 	LhVersionSample *sample = state->tsm_state;
 
 	scan->rows = lh_row_scan_begin_files(scan->base.rs_rd, sample->files);
+
+	/*
+	 * A copy has no defaults for columns that a file does not have.  A version
+	 * that had them has them in its files, for other readers' sake; in an older
+	 * one they are null.
+	 */
+	scan->version_desc = CreateTupleDescCopy(RelationGetDescr(scan->base.rs_rd));
 	MemoryContextSwitchTo(old);
 }
 

@@ -127,7 +127,14 @@ reach_time(Relation rel, TimestampTz time)
 	List	   *versions;
 	Snapshot	snapshot;
 
-	if (!lh_relation_is_lakehouse(rel) || RecoveryInProgress() || IsInParallelMode())
+	if (!lh_relation_is_lakehouse(rel))
+		return;
+	if (time > GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time %s is in the future", timestamptz_to_str(time)),
+				 errdetail("Table \"%s\" has only versions of the past.", RelationGetRelationName(rel))));
+	if (RecoveryInProgress() || IsInParallelMode())
 		return;
 	lh_metapage_read(rel, &identity);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -135,8 +142,14 @@ reach_time(Relation rel, TimestampTz time)
 	UnregisterSnapshot(snapshot);
 	if (versions != NIL && ((LhVersion *) llast(versions))->valid_from >= time)
 		return;
+	/* the publisher would wait for our own lock */
 	if (CheckRelationLockedByMe(rel, AccessExclusiveLock, true))
-		return;
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("table \"%s\" cannot be published by the transaction that has it locked",
+						RelationGetRelationName(rel)),
+				 errdetail("Its newest version is older than %s.", timestamptz_to_str(time)),
+				 errhint("Commit first.")));
 	lh_publish_and_wait(RelationGetRelid(rel));
 }
 
