@@ -149,6 +149,8 @@ lh_scan_next_batch(LhScanState *state, ScanDirection direction)
 		state->filtered = state->n_selected >= 0;
 		if (!state->filtered)
 			state->n_selected = batch->n_rows;
+		if (state->n_selected < batch->n_rows)
+			lh_file_reader_select(batch->reader, state->selected);
 		InstrCountFiltered1(&state->css, batch->n_rows - state->n_selected);
 		if (state->n_selected > 0)
 			return true;

@@ -78,6 +78,7 @@ struct LhFileReader
 	int64		batch;			/* number of the current batch, from 1 */
 	int64		batch_start;
 	int			batch_rows;
+	const uint8 *selected;		/* rows of it that are looked at; NULL: all */
 	bool		sparse;			/* read pages, not chunks */
 	int64		bytes;			/* asked of the store */
 	LhPqVector	blank;			/* a batch of nulls; n_rows 0: not made yet */
@@ -157,6 +158,7 @@ drop_batch(LhFileReader *reader)
 		reader->columns[i].decoded = false;
 	reader->batch++;			/* what leaves hold is of an older one now */
 	reader->batch_rows = 0;
+	reader->selected = NULL;
 }
 
 /* Bytes, pending fetches and column readers all live in the group's context. */
@@ -443,6 +445,20 @@ apply_exact(LhFileReader *reader, ColumnState *column)
 					   column->values, column->isnull);
 }
 
+/* To a flat column's decoder, rows that nobody looks at may be null. */
+static void
+hide_rows(LhFileReader *reader, LhPqVector *vector)
+{
+	uint8	   *nulls = palloc(reader->batch_rows);
+
+	for (int i = 0; i < reader->batch_rows; i++)
+		nulls[i] = !reader->selected[i];
+	if (vector->nulls != NULL)
+		for (int i = 0; i < reader->batch_rows; i++)
+			nulls[i] |= vector->nulls[i];
+	vector->nulls = nulls;
+}
+
 static void
 decode_column(LhFileReader *reader, ColumnState *column)
 {
@@ -461,6 +477,8 @@ decode_column(LhFileReader *reader, ColumnState *column)
 	vectors = palloc(sizeof(LhPqVector) * decoder->n_leaves);
 	for (int i = 0; i < decoder->n_leaves; i++)
 		vectors[i] = *read_leaf(reader, decoder->first_leaf + i);
+	if (reader->selected != NULL && decoder->flat && !has_exact(reader, reader->group))
+		hide_rows(reader, &vectors[0]);
 	nest = lh_types_begin(decoder->needs_settings);
 	lh_decoder_run(decoder, vectors, reader->batch_rows, column->values, column->isnull);
 	apply_exact(reader, column);
@@ -491,6 +509,12 @@ lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **i
 	}
 	*values = column->values;
 	*isnull = column->isnull;
+}
+
+void
+lh_file_reader_select(LhFileReader *reader, const uint8 *selected)
+{
+	reader->selected = selected;
 }
 
 /* ---- columns as the file has them ---- */
@@ -532,11 +556,17 @@ const LhPqVector *
 lh_file_reader_vector(LhFileReader *reader, int attnum)
 {
 	LhDecoder  *decoder = get_column(reader, attnum)->decoder;
+	const LhPqVector *vector;
 
 	Assert(decoder != NULL && decoder->flat && lh_file_reader_group_is_exact(reader));
 	if (all_null(reader, reader->group, decoder->first_leaf))
 		return blank_vector(reader);
-	return read_leaf(reader, decoder->first_leaf);
+	vector = read_leaf(reader, decoder->first_leaf);
+	if (vector->n_values < reader->batch_rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("data file \"%s\" has fewer values than rows in a column", reader->file->name)));
+	return vector;
 }
 
 /* ---- fetching ahead of need ---- */

@@ -81,6 +81,13 @@ extern void lh_file_reader_batch(LhFileReader *reader, int64 start, int n);
  * until the next batch, as by-reference data is.
  */
 extern void lh_file_reader_column(LhFileReader *reader, int attnum, Datum **values, bool **isnull);
+
+/*
+ * Only rows i with selected[i] != 0 of the batch will be looked at: others
+ * need not be decoded.  Before the batch's columns are asked for; `selected`
+ * is used until the next batch.
+ */
+extern void lh_file_reader_select(LhFileReader *reader, const uint8 *selected);
 extern uint64 lh_file_reader_row_id(LhFileReader *reader, int row);
 
 /*
