@@ -100,7 +100,7 @@ lh_file_meta(const LhFile *file)
 void
 lh_file_insert(const LhFile *file, CommandId cid)
 {
-	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	Datum		values[Natts_file];
 	bool		isnull[Natts_file] = {0};
 	HeapTuple	tuple;
@@ -153,7 +153,7 @@ static List *
 scan_files(const char *index, int n_keys, ScanKey keys, Snapshot snapshot,
 		   FileFilter filter, void *arg)
 {
-	Relation	rel = lake_open("lake_file", AccessShareLock);
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, lake_index(index), true, snapshot, n_keys, keys);
 	List	   *files = NIL;
 	HeapTuple	tuple;
@@ -226,7 +226,7 @@ lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 		*totals = kept_totals;
 		return;
 	}
-	rel = lake_open("lake_file", AccessShareLock);
+	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	desc = RelationGetDescr(rel);
 	memset(totals, 0, sizeof(*totals));
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
@@ -286,7 +286,7 @@ lh_file_list_replaced(const pg_uuid_t *table_uuid, int64 storage_id, Snapshot sn
 void
 lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
 {
-	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -311,7 +311,7 @@ lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
 void
 lh_file_delete(const LhFile *file)
 {
-	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	ItemPointerData tid = file->tid;
 
 	CatalogTupleDelete(rel, &tid);
@@ -321,7 +321,7 @@ lh_file_delete(const LhFile *file)
 void
 lh_file_delete_all(const pg_uuid_t *table_uuid)
 {
-	Relation	rel = lake_open("lake_file", RowExclusiveLock);
+	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -337,7 +337,7 @@ lh_file_delete_all(const pg_uuid_t *table_uuid)
 bool
 lh_file_exists(int64 file_id, Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_file", AccessShareLock);
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;

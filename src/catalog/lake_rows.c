@@ -45,9 +45,18 @@ lh_catalog_exists(void)
 }
 
 Relation
-lake_open(const char *table, LOCKMODE mode)
+lake_open(const char *table, int natts, LOCKMODE mode)
 {
-	return table_open(lake_relid(table), mode);
+	Relation	rel = table_open(lake_relid(table), mode);
+
+	if (RelationGetNumberOfAttributes(rel) != natts)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("catalog table \"lakehouse.%s\" is of another version of the extension", table),
+				 errdetail("It has %d columns, the library knows %d.",
+						   RelationGetNumberOfAttributes(rel), natts),
+				 errhint("Run ALTER EXTENSION lakehouse UPDATE.")));
+	return rel;
 }
 
 Oid

@@ -13,8 +13,11 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
-/* Tables and indexes of schema lakehouse by name; both raise if missing. */
-extern Relation lake_open(const char *table, LOCKMODE mode);
+/*
+ * Tables and indexes of schema lakehouse by name; both raise if missing.  A
+ * table with another number of columns is of another version of the extension.
+ */
+extern Relation lake_open(const char *table, int natts, LOCKMODE mode);
 extern Oid	lake_index(const char *index);
 
 /*

@@ -84,7 +84,7 @@ table_from_tuple(HeapTuple tuple, TupleDesc desc)
 LhTable *
 lh_table_get(const pg_uuid_t *table_uuid, Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_table", AccessShareLock);
+	Relation	rel = lake_open("lake_table", Natts_table, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -102,7 +102,7 @@ lh_table_get(const pg_uuid_t *table_uuid, Snapshot snapshot)
 List *
 lh_table_list(Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_table", AccessShareLock);
+	Relation	rel = lake_open("lake_table", Natts_table, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
 	List	   *tables = NIL;
 	HeapTuple	tuple;
@@ -117,7 +117,7 @@ lh_table_list(Snapshot snapshot)
 void
 lh_table_put(LhTable *table)
 {
-	Relation	rel = lake_open("lake_table", RowExclusiveLock);
+	Relation	rel = lake_open("lake_table", Natts_table, RowExclusiveLock);
 	Datum		values[Natts_table];
 	bool		isnull[Natts_table] = {0};
 	HeapTuple	tuple;
@@ -144,7 +144,7 @@ lh_table_put(LhTable *table)
 void
 lh_table_delete(const LhTable *table)
 {
-	Relation	rel = lake_open("lake_table", RowExclusiveLock);
+	Relation	rel = lake_open("lake_table", Natts_table, RowExclusiveLock);
 	ItemPointerData tid = table->tid;
 
 	CatalogTupleDelete(rel, &tid);
@@ -156,7 +156,7 @@ lh_table_delete(const LhTable *table)
 void
 lh_version_insert(const LhVersion *version)
 {
-	Relation	rel = lake_open("lake_version", RowExclusiveLock);
+	Relation	rel = lake_open("lake_version", Natts_version, RowExclusiveLock);
 	Datum		values[Natts_version];
 	bool		isnull[Natts_version] = {0};
 
@@ -211,7 +211,7 @@ compare_versions(const ListCell *a, const ListCell *b)
 List *
 lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_version", AccessShareLock);
+	Relation	rel = lake_open("lake_version", Natts_version, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	List	   *versions = NIL;
@@ -230,7 +230,7 @@ lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot)
 void
 lh_version_delete_all(const pg_uuid_t *table_uuid)
 {
-	Relation	rel = lake_open("lake_version", RowExclusiveLock);
+	Relation	rel = lake_open("lake_version", Natts_version, RowExclusiveLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -248,7 +248,7 @@ lh_version_delete_all(const pg_uuid_t *table_uuid)
 void
 lh_garbage_insert(const pg_uuid_t *table_uuid, const char *location)
 {
-	Relation	rel = lake_open("lake_garbage", RowExclusiveLock);
+	Relation	rel = lake_open("lake_garbage", Natts_garbage, RowExclusiveLock);
 	Datum		values[Natts_garbage];
 	bool		isnull[Natts_garbage] = {0};
 
@@ -262,7 +262,7 @@ lh_garbage_insert(const pg_uuid_t *table_uuid, const char *location)
 List *
 lh_garbage_list(Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_garbage", AccessShareLock);
+	Relation	rel = lake_open("lake_garbage", Natts_garbage, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;
@@ -285,7 +285,7 @@ lh_garbage_list(Snapshot snapshot)
 void
 lh_garbage_delete(const LhGarbage *garbage)
 {
-	Relation	rel = lake_open("lake_garbage", RowExclusiveLock);
+	Relation	rel = lake_open("lake_garbage", Natts_garbage, RowExclusiveLock);
 	ItemPointerData tid = garbage->tid;
 
 	CatalogTupleDelete(rel, &tid);
