@@ -147,8 +147,8 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 	pgstat_report_vacuum(RelationGetRelid(rel), rel->rd_rel->relisshared, tuples, 0);
 }
 
-static void
-refuse_index(Relation rel)
+void
+lh_refuse_index(Relation rel)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -163,7 +163,7 @@ lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 						  BlockNumber start_blockno, BlockNumber numblocks,
 						  IndexBuildCallback callback, void *state, TableScanDesc scan)
 {
-	refuse_index(rel);
+	lh_refuse_index(rel);
 	return 0;
 }
 
@@ -171,7 +171,7 @@ void
 lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
 					   Snapshot snapshot, struct ValidateIndexState *state)
 {
-	refuse_index(rel);
+	lh_refuse_index(rel);
 }
 
 /* Real bytes: ANALYZE on 15 and 16 prefetches blocks of the main fork by this. */

@@ -84,6 +84,8 @@ extern double lh_index_build_range_scan(Relation rel, Relation index, struct Ind
 										IndexBuildCallback callback, void *state, TableScanDesc scan);
 extern void lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
 								   Snapshot snapshot, struct ValidateIndexState *state);
+/* Raises FEATURE_NOT_SUPPORTED. */
+extern void lh_refuse_index(Relation rel);
 extern uint64 lh_relation_size(Relation rel, ForkNumber fork);
 extern bool lh_needs_toast_table(Relation rel);
 extern Oid	lh_toast_am(Relation rel);
