@@ -7,12 +7,17 @@
  * folder of the default location, and below locations of its own tables.  A
  * data file's name tells the transaction that wrote it; when that is over and
  * the catalog has no row of the file, nobody will ever refer to it.
+ *
+ * A transaction that wrote nothing but a file may leave no trace in the WAL, so
+ * after a crash its id is given once more.  Then two transactions' files have
+ * it; both are judged when the second one is over.
  */
 #include "postgres.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -110,6 +115,18 @@ parse_name(const char *name, uint64 *fxid, int64 *file_id)
 	return end == base + 33;
 }
 
+/*
+ * Is the transaction over that wrote an object just listed?  It had its id by
+ * then, so an id not yet given is one that a crash has taken back.
+ */
+static bool
+is_over(uint64 fxid, FullTransactionId horizon)
+{
+	return fxid < U64FromFullTransactionId(horizon) ||
+		fxid >= U64FromFullTransactionId(ReadNextFullTransactionId()) ||
+		!TransactionIdIsInProgress((TransactionId) fxid);
+}
+
 static void
 note_orphan(const LhObjectInfo *object, void *arg)
 {
@@ -125,8 +142,7 @@ note_orphan(const LhObjectInfo *object, void *arg)
 		if (object->mtime >= PgStartTime)
 			return;
 	}
-	else if (!parse_name(object->name, &fxid, &file_id) ||
-			 fxid >= U64FromFullTransactionId(orphans->horizon))
+	else if (!parse_name(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
 		return;
 	old = MemoryContextSwitchTo(orphans->cxt);
 	if (!object->is_temp)
@@ -166,7 +182,7 @@ sweep_location(const char *location)
 	UnregisterSnapshot(snapshot);
 	lh_store_list(store, "", note_orphan, &orphans);
 
-	/* newer than the horizon: all files of those transactions are in it */
+	/* newer than the listing: all files of those transactions are in it */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	forboth(lc, orphans.names, lc2, orphans.file_ids)
 	{
