@@ -57,10 +57,9 @@ SELECT * FROM t TABLESAMPLE lakehouse.as_of('2001-01-01 00:00+00');
 SELECT * FROM t TABLESAMPLE lakehouse.as_of_snapshot(1);
 SELECT * FROM t TABLESAMPLE lakehouse.as_of_version(0);
 SELECT * FROM t TABLESAMPLE lakehouse.as_of_version(NULL);
-SELECT * FROM t TABLESAMPLE lakehouse.as_of('infinity');
-\set VERBOSITY sqlstate
-SELECT * FROM t TABLESAMPLE lakehouse.as_of(now() + interval '1 day');
-\set VERBOSITY terse
+-- a time to come is now
+SELECT (SELECT count(*) FROM t TABLESAMPLE lakehouse.as_of('infinity')) = (SELECT count(*) FROM t) AS as_now;
+SELECT (SELECT count(*) FROM t TABLESAMPLE lakehouse.as_of(now() + interval '1 day')) = (SELECT count(*) FROM t) AS as_now;
 SELECT * FROM t TABLESAMPLE lakehouse.as_of('yesterday', 2);
 CREATE TABLE h USING heap AS SELECT 1 AS a;
 SELECT * FROM h TABLESAMPLE lakehouse.as_of(now());

@@ -129,11 +129,6 @@ reach_time(Relation rel, TimestampTz time)
 
 	if (!lh_relation_is_lakehouse(rel))
 		return;
-	if (time > GetCurrentTimestamp())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time %s is in the future", timestamptz_to_str(time)),
-				 errdetail("Table \"%s\" has only versions of the past.", RelationGetRelationName(rel))));
 	if (RecoveryInProgress() || IsInParallelMode())
 		return;
 	lh_metapage_read(rel, &identity);
