@@ -245,11 +245,17 @@ answer_requests(Oid relid, const LhPublication *published, int sqlerrcode, const
 static int
 publish_interval(Oid relid)
 {
-	Relation	rel = try_relation_open(relid, AccessShareLock);
+	Relation	rel;
 	LhOptions	options;
 	int			ms = MIN_INTERVAL_MS;
 
-	if (rel != NULL)
+	/* who has it locked may be waiting for us to publish another table */
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return ms;
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		UnlockRelationOid(relid, AccessShareLock);
+	else
 	{
 		if (lh_relation_is_lakehouse(rel))
 		{
