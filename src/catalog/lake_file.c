@@ -199,35 +199,16 @@ lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot)
 	return scan_files("lake_file_size", 3, keys, snapshot, is_published, NULL);
 }
 
-/*
- * Planning must not cost O(files) each time: totals of many files are kept
- * for a while.  One entry is enough for a loop of queries on one table.
- */
-#define TOTALS_KEPT_FROM	1000	/* files */
-#define TOTALS_KEPT_MS		10000
-
-static int64 kept_storage_id = 0;
-static TimestampTz kept_at;
-static LhFileTotals kept_totals;
-
 void
 lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 {
-	Relation	rel;
-	TupleDesc	desc;
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		isnull;
 
-	if (kept_storage_id == storage_id &&
-		!TimestampDifferenceExceeds(kept_at, GetCurrentTimestamp(), TOTALS_KEPT_MS))
-	{
-		*totals = kept_totals;
-		return;
-	}
-	rel = lake_open("lake_file", Natts_file, AccessShareLock);
-	desc = RelationGetDescr(rel);
 	memset(totals, 0, sizeof(*totals));
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
 	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
@@ -240,10 +221,29 @@ lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	kept_storage_id = 0;
+}
+
+/* One entry is enough for a loop of queries on one table. */
+#define TOTALS_KEPT_FROM	1000	/* files */
+#define TOTALS_KEPT_MS		10000
+
+void
+lh_file_totals_estimate(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
+{
+	static int64 kept_storage_id = 0;
+	static TimestampTz kept_at;
+	static LhFileTotals kept;
+
+	if (kept_storage_id == storage_id &&
+		!TimestampDifferenceExceeds(kept_at, GetCurrentTimestamp(), TOTALS_KEPT_MS))
+	{
+		*totals = kept;
+		return;
+	}
+	lh_file_totals(storage_id, snapshot, totals);
 	if (totals->files >= TOTALS_KEPT_FROM)
 	{
-		kept_totals = *totals;
+		kept = *totals;
 		kept_at = GetCurrentTimestamp();
 		kept_storage_id = storage_id;
 	}
@@ -308,14 +308,13 @@ lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
 	table_close(rel, NoLock);
 }
 
-void
-lh_file_delete(const LhFile *file)
+List *
+lh_file_list_table(const pg_uuid_t *table_uuid, Snapshot snapshot)
 {
-	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
-	ItemPointerData tid = file->tid;
+	ScanKeyData keys[1];
 
-	CatalogTupleDelete(rel, &tid);
-	table_close(rel, NoLock);
+	ScanKeyInit(&keys[0], Anum_file_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
+	return scan_files("lake_file_table", 1, keys, snapshot, NULL, NULL);
 }
 
 void

@@ -62,6 +62,14 @@ extern void lh_metapage_read(Relation rel, LhIdentity *identity);
 
 extern void lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid);
 
+/*
+ * VACUUM FULL and CLUSTER copy what is visible now, under a new storage id.  A
+ * snapshot from before must not take that for what it sees: raises
+ * T_R_SERIALIZATION_FAILURE.
+ */
+extern void lh_metapage_set_rewriter(Relation rel);
+extern void lh_metapage_check_snapshot(Relation rel, Snapshot snapshot);
+
 /* A new storage id: the contents are another incarnation (in-place TRUNCATE). */
 extern void lh_metapage_renew(Relation rel);
 
@@ -149,8 +157,10 @@ typedef struct LhFileTotals
 	int64		bytes;
 } LhFileTotals;
 
-/* For estimates: may be a few seconds old when the files are many. */
 extern void lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals);
+
+/* The same, but a few seconds old when the files are many: planning must not cost O(files) each time. */
+extern void lh_file_totals_estimate(int64 storage_id, Snapshot snapshot, LhFileTotals *totals);
 
 /* Files of a version, whatever storage they came from. */
 extern List *lh_file_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot);
@@ -158,7 +168,8 @@ extern List *lh_file_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapsh
 /* Not-removed files of a table that belong to other storages than this one. */
 extern List *lh_file_list_replaced(const pg_uuid_t *table_uuid, int64 storage_id, Snapshot snapshot);
 extern void lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq);
-extern void lh_file_delete(const LhFile *file);
+/* Every file the table ever had. */
+extern List *lh_file_list_table(const pg_uuid_t *table_uuid, Snapshot snapshot);
 extern void lh_file_delete_all(const pg_uuid_t *table_uuid);
 extern bool lh_file_exists(int64 file_id, Snapshot snapshot);
 

@@ -16,6 +16,8 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_am.h"
@@ -26,6 +28,7 @@
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog/lh_catalog.h"
@@ -39,6 +42,9 @@
  *     16   16  table uuid
  *     32    8  next row id to hand out
  *     40    8  row ids below this are covered by WAL
+ *     48    8  full transaction id of the VACUUM FULL or CLUSTER that made it; 0 none
+ *     56    4  database, and
+ *     60    4  relation file that the page was written for: a copy is logged anew
  */
 typedef struct MetaPageDisk
 {
@@ -48,9 +54,12 @@ typedef struct MetaPageDisk
 	pg_uuid_t	table_uuid;
 	uint64		next_row_id;
 	uint64		logged_row_id;
+	uint64		rewriter;
+	uint32		database;
+	uint32		file;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 48, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 64, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -151,6 +160,8 @@ lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uu
 	meta->version = METAPAGE_VERSION;
 	meta->storage_id = storage_id;
 	meta->table_uuid = uuid;
+	meta->database = node.dbNode;
+	meta->file = node.relNode;
 	((PageHeader) page)->pd_lower = (char *) (meta + 1) - (char *) page;
 	MarkBufferDirty(buffer);
 	/* with wal_level = minimal, commit syncs or logs the new file as a whole */
@@ -206,6 +217,8 @@ log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)
 
 	START_CRIT_SECTION();
 	meta->next_row_id = meta->logged_row_id;
+	meta->database = rel->rd_node.dbNode;
+	meta->file = rel->rd_node.relNode;
 	MarkBufferDirty(buffer);
 	if (RelationNeedsWAL(rel))
 		log_newpage_buffer(buffer, true);
@@ -235,6 +248,46 @@ lh_metapage_renew(Relation rel)
 	UnlockReleaseBuffer(buffer);
 }
 
+static bool
+is_for(const MetaPageDisk *meta, Relation rel)
+{
+	return meta->database == rel->rd_node.dbNode && meta->file == rel->rd_node.relNode;
+}
+
+void
+lh_metapage_set_rewriter(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+	FullTransactionId xid = GetCurrentFullTransactionId();
+
+	meta->rewriter = U64FromFullTransactionId(xid);
+	log_metapage(rel, buffer, meta->next_row_id);
+	UnlockReleaseBuffer(buffer);
+}
+
+void
+lh_metapage_check_snapshot(Relation rel, Snapshot snapshot)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	uint64		rewriter = PageGetMeta(BufferGetPage(buffer))->rewriter;
+	uint64		next;
+
+	UnlockReleaseBuffer(buffer);
+	if (rewriter == 0 || !IsMVCCSnapshot(snapshot))
+		return;
+	next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	if (next - rewriter < PG_INT32_MAX &&
+		!TransactionIdIsCurrentTransactionId((TransactionId) rewriter) &&
+		XidInMVCCSnapshot((TransactionId) rewriter, snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not read table \"%s\" with a snapshot from before its rewrite",
+						RelationGetRelationName(rel)),
+				 errdetail("VACUUM FULL or CLUSTER has moved its rows since."),
+				 errhint("The transaction might succeed if retried.")));
+}
+
 uint64
 lh_row_ids_reserve(Relation rel, uint64 n)
 {
@@ -258,9 +311,10 @@ lh_row_ids_reserve(Relation rel, uint64 n)
 
 	/*
 	 * After a checkpoint has begun, the last record may be before its redo
-	 * point and not be replayed: log again.
+	 * point and not be replayed: log again.  Likewise in a copy of the page (SET
+	 * TABLESPACE, CREATE DATABASE), whose WAL record has the exact counter.
 	 */
-	if (next > meta->logged_row_id ||
+	if (next > meta->logged_row_id || !is_for(meta, rel) ||
 		(RelationNeedsWAL(rel) && PageGetLSN(page) <= GetRedoRecPtr()))
 	{
 		meta->logged_row_id = next + LOG_AHEAD;

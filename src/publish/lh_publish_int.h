@@ -31,6 +31,7 @@ typedef struct LhDatabaseSlot
 	pid_t		worker_pid;		/* 0: none runs */
 	Latch	   *worker_latch;
 	bool		starting;		/* registered, not there yet */
+	TimestampTz started_at;		/* when it was registered */
 	int			held;			/* >0: no worker may be started */
 	TimestampTz start_after;	/* no worker before: the last one failed */
 	bool		look_at_all;	/* every table may have something to publish */

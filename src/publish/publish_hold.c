@@ -13,13 +13,17 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "tcop/utility.h"
+#include "utils/syscache.h"
 
 #include "publish/lh_publish_int.h"
+#include "types/pg_compat.h"
 
 #define END_POLL_MS		20
 
@@ -52,9 +56,42 @@ wanted_database(Node *stmt)
 	return name != NULL ? get_database_oid(name, true) : InvalidOid;
 }
 
-/* Ends the publisher of a database and keeps it from coming back. */
+/* Core checks rights only after us; nobody else may end the publisher. */
+static bool
+may_hold(Oid database)
+{
+	HeapTuple	tuple;
+	bool		createdb;
+
+	if (lh_owns_database(database, GetUserId()))
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	createdb = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return createdb;
+}
+
+static bool
+count_holder(Oid database, int change)
+{
+	LhDatabaseSlot *slot;
+
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	slot = lh_database_slot(database, change > 0);
+	if (slot != NULL)
+	{
+		slot->held += change;
+		if (slot->held == 0)
+			lh_publish_wake(slot);
+	}
+	LWLockRelease(lh_publish_shared->lock);
+	return slot != NULL;
+}
+
+/* Ends the publisher of a database, which held > 0 keeps from coming back. */
 static void
-hold(Oid database)
+end_publisher(Oid database)
 {
 	for (;;)
 	{
@@ -63,10 +100,9 @@ hold(Oid database)
 		bool		there = false;
 
 		LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
-		slot = lh_database_slot(database, true);
+		slot = lh_database_slot(database, false);
 		if (slot != NULL)
 		{
-			slot->held = 1;
 			pid = slot->worker_pid;
 			there = pid != 0;
 		}
@@ -81,23 +117,9 @@ hold(Oid database)
 	}
 }
 
+/* A dropped database has nothing to publish. */
 static void
-release(Oid database)
-{
-	LhDatabaseSlot *slot;
-
-	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
-	slot = lh_database_slot(database, false);
-	if (slot != NULL)
-	{
-		slot->held = 0;
-		lh_publish_wake(slot);
-	}
-	LWLockRelease(lh_publish_shared->lock);
-}
-
-static void
-forget_database(Oid database)
+forget_work(Oid database)
 {
 	LhDatabaseSlot *slot;
 
@@ -105,7 +127,10 @@ forget_database(Oid database)
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 	slot = lh_database_slot(database, false);
 	if (slot != NULL)
-		memset(slot, 0, sizeof(LhDatabaseSlot));
+	{
+		slot->n_pending = 0;
+		slot->look_at_all = false;
+	}
 	LWLockRelease(lh_publish_shared->lock);
 }
 
@@ -145,9 +170,12 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
 		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 	Oid			database = InvalidOid;
+	volatile bool held = false;
 
 	if (IsTransactionState())
 		database = wanted_database(stmt);
+	if (OidIsValid(database) && !may_hold(database))
+		database = InvalidOid;
 	if (!OidIsValid(database))
 	{
 		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
@@ -157,14 +185,16 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	}
 	PG_TRY();
 	{
-		hold(database);
+		held = count_holder(database, 1);
+		end_publisher(database);
 		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 		if (drop)
-			forget_database(database);
+			forget_work(database);
 	}
 	PG_FINALLY();
 	{
-		release(database);
+		if (held)
+			count_holder(database, -1);
 	}
 	PG_END_TRY();
 }

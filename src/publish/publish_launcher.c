@@ -21,6 +21,7 @@
 
 #define LAUNCHER_NAP_MS		60000
 #define RETRY_START_MS		1000
+#define LOST_START_MS		10000	/* a worker that has not come by then will not */
 
 PGDLLEXPORT void lh_launcher_main(Datum arg);
 
@@ -95,7 +96,8 @@ start_workers(void)
 		Oid			database = InvalidOid;
 
 		LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
-		if (OidIsValid(slot->database) && slot->worker_pid == 0 && !slot->starting &&
+		if (OidIsValid(slot->database) && slot->worker_pid == 0 &&
+			(!slot->starting || TimestampDifferenceExceeds(slot->started_at, GetCurrentTimestamp(), LOST_START_MS)) &&
 			slot->held == 0 && (slot->n_pending > 0 || slot->look_at_all))
 		{
 			if (slot->start_after > GetCurrentTimestamp())
@@ -103,6 +105,7 @@ start_workers(void)
 			else
 			{
 				slot->starting = true;
+				slot->started_at = GetCurrentTimestamp();
 				database = slot->database;
 			}
 		}

@@ -12,6 +12,7 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -95,8 +96,41 @@ worker_is_there(void)
 	return there;
 }
 
+/*
+ * The publisher does not queue behind one who waits for an exclusive lock; if
+ * that one waits for us, nobody will ever move, and the deadlock detector does
+ * not see it.
+ */
 static void
-wait_for(LhRequest *request)
+check_deadlock(Oid relid)
+{
+	LockData   *locks;
+	Relation	rel = try_relation_open(relid, NoLock);
+	bool		we_hold = rel != NULL && CheckRelationLockedByMe(rel, AccessShareLock, true);
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	if (!we_hold)
+		return;
+	locks = GetLockStatusData();
+	for (int i = 0; i < locks->nelements; i++)
+	{
+		LockInstanceData *lock = &locks->locks[i];
+
+		if (lock->waitLockMode == AccessExclusiveLock &&
+			lock->locktag.locktag_type == LOCKTAG_RELATION &&
+			lock->locktag.locktag_field1 == MyDatabaseId && lock->locktag.locktag_field2 == relid)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
+					 errmsg("deadlock with the lakehouse publisher"),
+					 errdetail("Process %d waits for a lock on table \"%s\" that this transaction holds, "
+							   "and the publisher cannot pass it.", lock->pid, get_rel_name(relid)),
+					 errhint("End the transaction and try again.")));
+	}
+}
+
+static void
+wait_for(LhRequest *request, Oid relid)
 {
 	TimestampTz start = GetCurrentTimestamp();
 	TimestampTz seen = start;
@@ -114,6 +148,7 @@ wait_for(LhRequest *request)
 			break;
 		if (ConditionVariableTimedSleep(&lh_publish_shared->changed, WAIT_POLL_MS, PG_WAIT_EXTENSION))
 		{
+			check_deadlock(relid);
 			now = GetCurrentTimestamp();
 			if (worker_is_there())
 				seen = now;
@@ -131,15 +166,28 @@ wait_for(LhRequest *request)
 	ConditionVariableCancelSleep();
 }
 
+static void
+require_publisher(void)
+{
+	if (lh_publish_shared == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("lakehouse is not preloaded, so nothing can be published"),
+				 errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'lakehouse'")));
+}
+
 int64
 lh_publish_and_wait(Oid relid)
 {
-	LhRequest  *const volatile request = post_request(relid);
+	LhRequest  *volatile request;
 	LhRequest	answer;
+
+	require_publisher();
+	request = post_request(relid);
 
 	PG_ENSURE_ERROR_CLEANUP(drop_request, PointerGetDatum(request));
 	{
-		wait_for(request);
+		wait_for(request, relid);
 		LWLockAcquire(lh_publish_shared->lock, LW_SHARED);
 		answer = *request;
 		LWLockRelease(lh_publish_shared->lock);
@@ -159,8 +207,12 @@ lh_publish_and_wait(Oid relid)
 static Relation
 open_lakehouse(Oid relid)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
 
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	if (!lh_relation_is_lakehouse(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -178,11 +230,7 @@ lh_publish(PG_FUNCTION_ARGS)
 
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, get_relkind_objtype(rel->rd_rel->relkind), RelationGetRelationName(rel));
-	if (!lh_preloaded || lh_publish_shared == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("lakehouse is not preloaded, so nothing can be published"),
-				 errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'lakehouse'")));
+	require_publisher();
 	PreventCommandDuringRecovery("lakehouse.publish()");
 
 	/* the publisher would wait for our own lock */

@@ -141,23 +141,30 @@ sum_rows(List *files)
 	return rows;
 }
 
-/* Files of replaced contents: published ones leave the table, others were never in it. */
-static List *
-leaving_files(const LhIdentity *identity, Snapshot snapshot)
+static int64
+sum_published_rows(List *files)
 {
-	List	   *removed = NIL;
+	int64		rows = 0;
 	ListCell   *lc;
 
-	foreach(lc, lh_file_list_replaced(&identity->table_uuid, identity->storage_id, snapshot))
-	{
-		LhFile	   *file = lfirst(lc);
+	foreach(lc, files)
+		if (((LhFile *) lfirst(lc))->added_seq > 0)
+			rows += ((LhFile *) lfirst(lc))->row_count;
+	return rows;
+}
 
-		if (file->added_seq > 0)
-			removed = lappend(removed, file);
-		else
-			lh_file_delete(file);	/* the sweeper removes the object */
-	}
-	return removed;
+/*
+ * A file leaves the table: from the metadata that has it, or, if no metadata
+ * that is carried on has it, only from the catalog.  Its row and its object
+ * stay either way: a running query may still read them.
+ */
+static void
+remove_file(LhIcebergCommit *commit, LhFile *file, bool cloned)
+{
+	if (file->added_seq > 0 && !cloned)
+		commit->removed = lappend(commit->removed, file);
+	else
+		commit->retired = lappend(commit->retired, file);
 }
 
 /* Changes with whatever can make an old file mean something else. */
@@ -191,7 +198,11 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 		foreach(lc, commit->removed)
 			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
 		foreach(lc, commit->retired)
-			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
+		{
+			LhFile	   *file = lfirst(lc);
+
+			lh_file_stamp(file, file->added_seq > 0 ? file->added_seq : table->last_seq, table->last_seq);
+		}
 
 		version.table_uuid = identity->table_uuid;
 		version.seq = table->last_seq;
@@ -203,7 +214,7 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;
 		version.added_rows = sum_rows(commit->added);
-		version.removed_rows = sum_rows(commit->removed) + sum_rows(commit->retired);
+		version.removed_rows = sum_rows(commit->removed) + sum_published_rows(commit->retired);
 		version.location = table->location;
 		version.metadata_name = commit->metadata_name;
 		lh_version_insert(&version);
@@ -236,24 +247,14 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 	foreach(lc, misfits)
 	{
 		LhFile	   *file = lfirst(lc);
+		ListCell   *lc2;
 
-		if (file->added_seq > 0 && cloned)
-			commit->retired = lappend(commit->retired, file);
-		else if (file->added_seq > 0)
-			commit->removed = lappend(commit->removed, file);
-		else
-		{
-			ListCell   *lc2;
-
-			foreach(lc2, commit->added)
-				if (((LhFile *) lfirst(lc2))->file_id == file->file_id)
-					commit->added = foreach_delete_current(commit->added, lc2);
-		}
+		remove_file(commit, file, cloned);
+		foreach(lc2, commit->added)
+			if (((LhFile *) lfirst(lc2))->file_id == file->file_id)
+				commit->added = foreach_delete_current(commit->added, lc2);
 	}
 	commit->added = list_concat(commit->added, lh_rewrite_files(rel, identity, misfits));
-	foreach(lc, misfits)
-		if (((LhFile *) lfirst(lc))->added_seq == 0)
-			lh_file_delete(lfirst(lc));
 }
 
 /* Another table, perhaps of another server, may be published there. */
@@ -358,12 +359,10 @@ publish_relation(Relation rel, LhPublication *result)
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
 	{
-		List	   *leaving = leaving_files(&identity, snapshot);
+		ListCell   *lc;
 
-		if (cloned)
-			commit.retired = leaving;
-		else
-			commit.removed = leaving;
+		foreach(lc, lh_file_list_replaced(&identity.table_uuid, identity.storage_id, snapshot))
+			remove_file(&commit, lfirst(lc), cloned);
 	}
 	make_files_fit(rel, &identity, snapshot, cloned,
 				   table->layout != layout_hash(RelationGetDescr(rel)), &commit);

@@ -80,7 +80,7 @@ leave_slot(int code, Datum arg)
 		my_slot->look_at_all = true;
 		my_slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILED_START_MS);
 	}
-	if (lh_publish_shared->launcher_latch != NULL && my_slot->look_at_all)
+	if (lh_publish_shared->launcher_latch != NULL && (my_slot->look_at_all || my_slot->n_pending > 0))
 		SetLatch(lh_publish_shared->launcher_latch);
 	LWLockRelease(lh_publish_shared->lock);
 	ConditionVariableBroadcast(&lh_publish_shared->changed);
@@ -343,7 +343,8 @@ run_job(Job *job)
 		CommitTransactionCommand();
 		LH_FAULT_POINT("publish-committed");
 		MemoryContextSwitchTo(cxt);
-		if (exists && published.new_version)
+		/* after a failure, the hint of the version before may be missing */
+		if (exists && (published.new_version || job->failures > 0))
 			lh_publish_finish(&published);
 		if (!exists)
 			try_sweep(lh_sweep_dropped);

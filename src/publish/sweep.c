@@ -5,7 +5,7 @@
  *
  * Only objects that this database wrote are touched: what lies below its own
  * folder of the default location, and below locations of its own tables.  A
- * data file's name tells the transaction that wrote it; when that is over and
+ * data file's name tells cluster, database and transaction that wrote it; when that is over and
  * the catalog has no row of the file, nobody will ever refer to it.
  *
  * A transaction that wrote nothing but a file may leave no trace in the WAL, so
@@ -24,6 +24,7 @@
 
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
+#include "storage/lh_storage.h"
 
 static char *
 own_folder(void)
@@ -41,19 +42,37 @@ remove_object(const LhObjectInfo *object, void *arg)
 }
 
 /*
- * A location of the user's choice may hold things of others beside "data" and
- * "metadata", which the table has had to itself since its first publication.
+ * Below our own folder each table has one to itself.  A location of the user's
+ * choice may hold files of others: there only what the catalog names is
+ * removed, and "metadata", which a published table has to itself.
  */
 static void
-remove_objects(const char *location)
+remove_objects(const LhGarbage *garbage, bool published)
 {
-	LhStore    *store = lh_store_open(location);
+	LhStore    *store = lh_store_open(garbage->location);
+	bool		own = lh_location_is_under(garbage->location, own_folder());
+	ListCell   *lc;
 
-	lh_store_list(store, "data/", remove_object, store);
-	lh_store_list(store, "metadata/", remove_object, store);
+	if (own)
+		lh_store_list(store, "data/", remove_object, store);
+	else
+	{
+		foreach(lc, lh_file_list_table(&garbage->table_uuid, GetActiveSnapshot()))
+		{
+			LhFile	   *file = lfirst(lc);
+
+			CHECK_FOR_INTERRUPTS();
+			if (strcmp(file->location, garbage->location) == 0)
+				lh_store_remove(store, file->name, true);
+		}
+	}
+	if (own || published)
+	{
+		lh_store_list(store, "metadata/", remove_object, store);
+		lh_store_remove_empty_dirs(store, "metadata/");
+	}
 	lh_store_remove_empty_dirs(store, "data/");
-	lh_store_remove_empty_dirs(store, "metadata/");
-	if (lh_location_is_under(location, own_folder()))
+	if (own)
 		lh_store_remove_empty_dirs(store, "");
 }
 
@@ -74,7 +93,7 @@ lh_sweep_dropped(void)
 
 			/* a table of another database, cloned into this one, is not ours to remove */
 			if (table == NULL || table->database_id == MyDatabaseId)
-				remove_objects(garbage->location);
+				remove_objects(garbage, table != NULL);
 			lh_file_delete_all(&garbage->table_uuid);
 			lh_version_delete_all(&garbage->table_uuid);
 			if (table != NULL)
@@ -97,22 +116,24 @@ typedef struct Orphans
 	FullTransactionId horizon;	/* transactions before it are over */
 } Orphans;
 
-/* ".../data/<transaction, 16 hex digits>-<file id, 16 hex digits>.parquet" */
+/* Is it a data file that this database of this cluster wrote? */
 static bool
 parse_name(const char *name, uint64 *fxid, int64 *file_id)
 {
 	const char *base = strrchr(name, '/');
-	char	   *end;
+	char	   *prefix = lh_file_name_prefix();
+	unsigned long long xid;
+	unsigned long long id;
+	int			len = -1;
 
 	base = base != NULL ? base + 1 : name;
-	if (strlen(base) != 16 + 1 + 16 + strlen(".parquet") || base[16] != '-' ||
-		strcmp(base + 33, ".parquet") != 0)
+	if (strncmp(base, prefix, strlen(prefix)) != 0 ||
+		sscanf(base + strlen(prefix), "%16llx-%16llx.parquet%n", &xid, &id, &len) != 2 ||
+		len < 0 || base[strlen(prefix) + len] != '\0')
 		return false;
-	*fxid = strtoull(base, &end, 16);
-	if (end != base + 16)
-		return false;
-	*file_id = (int64) strtoull(base + 17, &end, 16);
-	return end == base + 33;
+	*fxid = xid;
+	*file_id = (int64) id;
+	return true;
 }
 
 /*

@@ -14,6 +14,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -40,6 +41,12 @@ struct LhFileWriter
 	const char *kv_keys[1];		/* the Parquet writer uses them at its end */
 	const char *kv_values[1];
 };
+
+char *
+lh_file_name_prefix(void)
+{
+	return psprintf("%016" INT64_MODIFIER "x-%08x-", GetSystemIdentifier(), MyDatabaseId);
+}
 
 static LhStatus
 sink(void *ctx, const uint8_t *data, size_t len, LhError *err)
@@ -77,7 +84,8 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	file->location = lh_table_location(rel, options, table_uuid);
 
 	/* the transaction in the name lets the sweeper judge files without a row */
-	file->name = psprintf("data/%016" INT64_MODIFIER "x-%016" INT64_MODIFIER "x.parquet",
+	file->name = psprintf("data/%s%016" INT64_MODIFIER "x-%016" INT64_MODIFIER "x.parquet",
+						  lh_file_name_prefix(),
 						  U64FromFullTransactionId(GetTopFullTransactionId()),
 						  (uint64) file->file_id);
 

@@ -43,6 +43,13 @@ extern int64 lh_delta_count(Relation rel, Snapshot snapshot);
 
 typedef struct LhFileWriter LhFileWriter;
 
+/*
+ * Names of data files begin with this (below "data/"), which says what cluster
+ * and database wrote them: "<system id>-<database>-".  Then come the full
+ * transaction id and the file id, 16 hex digits each.
+ */
+extern char *lh_file_name_prefix(void);
+
 /* Lives in a child of CurrentMemoryContext; an error drops the unfinished file with it. */
 extern LhFileWriter *lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 										  const pg_uuid_t *table_uuid, int64 storage_id,
@@ -220,6 +227,9 @@ extern void lh_statement_end_all(void);
 
 /* Ends open files that hold rows visible to snapshot, before it is used to read rel. */
 extern void lh_statement_sync(Relation rel, Snapshot snapshot);
+
+/* A table being rewritten is written through a transient relation: same uuid. */
+extern void lh_adopt_identity(Relation rel);
 extern void lh_statement_set_depth(int depth);
 extern int	lh_statement_depth(void);
 extern void lh_statement_forget(void);	/* at the end of a transaction */

@@ -145,6 +145,7 @@ lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot
 			lh_file_reader_close(fetch->reader);
 		fetch->reader = NULL;
 		fetch->reader_file = NULL;
+		lh_metapage_check_snapshot(fetch->rel, snapshot);
 		fetch->files = lh_file_list(fetch->storage_id, false, snapshot);
 		fetch->files_snapshot = snapshot;
 		fetch->files_curcid = curcid;

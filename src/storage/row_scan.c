@@ -86,6 +86,7 @@ lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared)
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 	LhIdentity	identity;
 
+	lh_metapage_check_snapshot(rel, snapshot);
 	lh_metapage_read(rel, &identity);
 	scan->snapshot = snapshot;
 	scan->shared = shared;
@@ -425,6 +426,7 @@ lh_row_count(Relation rel, Snapshot snapshot)
 	LhIdentity	identity;
 	LhFileTotals totals;
 
+	lh_metapage_check_snapshot(rel, snapshot);
 	lh_metapage_read(rel, &identity);
 	lh_file_totals(identity.storage_id, snapshot, &totals);
 	return totals.rows + lh_delta_count(rel, snapshot);

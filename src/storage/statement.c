@@ -49,6 +49,22 @@ typedef struct Statement
 } Statement;
 
 static List *statements = NIL;	/* in TopTransactionContext */
+
+/*
+ * A file of an outer statement that had to be ended inside a subtransaction:
+ * its catalog row has the subtransaction's id, and is gone if that aborts,
+ * while the statement's rows are not.  Then it is inserted once more.
+ */
+typedef struct AdoptedFile
+{
+	LhFile	   *file;
+	CommandId	cid;
+	SubTransactionId home;		/* of the statement */
+	SubTransactionId inserted;	/* that the catalog row belongs to */
+	bool		lost;
+} AdoptedFile;
+
+static List *adopted = NIL;		/* in TopTransactionContext */
 static int	executor_depth = 0;
 
 int
@@ -67,6 +83,7 @@ void
 lh_statement_forget(void)
 {
 	statements = NIL;			/* the memory went with the transaction */
+	adopted = NIL;
 	executor_depth = 0;
 }
 
@@ -91,8 +108,8 @@ find_statement(Relation rel, CommandId cid)
  * A table being rewritten is written through a transient relation, whose
  * files belong to the original.
  */
-static void
-adopt_identity(Relation rel, LhIdentity *identity)
+void
+lh_adopt_identity(Relation rel)
 {
 	Relation	original;
 	LhIdentity	theirs;
@@ -103,11 +120,7 @@ adopt_identity(Relation rel, LhIdentity *identity)
 	if (lh_relation_is_lakehouse(original))
 	{
 		lh_metapage_read(original, &theirs);
-		if (memcmp(&theirs.table_uuid, &identity->table_uuid, sizeof(pg_uuid_t)) != 0)
-		{
-			lh_metapage_set_uuid(rel, &theirs.table_uuid);
-			identity->table_uuid = theirs.table_uuid;
-		}
+		lh_metapage_set_uuid(rel, &theirs.table_uuid);
 	}
 	table_close(original, NoLock);
 }
@@ -129,7 +142,7 @@ begin_statement(Relation rel, CommandId cid)
 	lh_dirty_add(OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite : st->relid);
 	lh_options_of(rel, &st->options);
 	lh_metapage_read(rel, &st->identity);
-	adopt_identity(rel, &st->identity);
+	lh_database_mark();
 	MemoryContextSwitchTo(TopTransactionContext);
 	statements = lappend(statements, st);
 	MemoryContextSwitchTo(old);
@@ -152,13 +165,43 @@ end_file(Statement *st)
 
 	if (st->writer == NULL)
 		return;
-	old = MemoryContextSwitchTo(st->cxt);
+	old = MemoryContextSwitchTo(TopTransactionContext);
 	file = lh_file_writer_finish(st->writer);
 	st->writer = NULL;
 	st->delta_rows = 0;
 	lh_file_insert(file, st->cid);
 	LH_FAULT_POINT("file-cataloged");
+	if (st->subid != GetCurrentSubTransactionId())
+	{
+		AdoptedFile *a = palloc0(sizeof(AdoptedFile));
+
+		a->file = file;
+		a->cid = st->cid;
+		a->home = st->subid;
+		a->inserted = GetCurrentSubTransactionId();
+		adopted = lappend(adopted, a);
+	}
 	MemoryContextSwitchTo(old);
+}
+
+/* Brings back catalog rows that went with a subtransaction. */
+static void
+restore_adopted(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, adopted)
+	{
+		AdoptedFile *a = lfirst(lc);
+
+		if (!a->lost)
+			continue;
+		lh_file_insert(a->file, a->cid);
+		a->lost = false;
+		a->inserted = GetCurrentSubTransactionId();
+		if (a->inserted == a->home)
+			adopted = foreach_delete_current(adopted, lc);
+	}
 }
 
 static void
@@ -242,6 +285,7 @@ typedef bool (*StatementFilter) (const Statement *st, const void *arg);
 static void
 end_statements(StatementFilter filter, const void *arg)
 {
+	restore_adopted();
 	for (int i = list_length(statements) - 1; i >= 0; i--)
 	{
 		Statement  *st = list_nth(statements, i);
@@ -263,14 +307,6 @@ is_on_relation(const Statement *st, const void *arg)
 void
 lh_statement_end(Relation rel)
 {
-	LhIdentity	identity;
-
-	/* a rewrite of an empty table wrote nothing, yet keeps its identity */
-	if (OidIsValid(rel->rd_rel->relrewrite))
-	{
-		lh_metapage_read(rel, &identity);
-		adopt_identity(rel, &identity);
-	}
 	end_statements(is_on_relation, rel);
 }
 
@@ -303,6 +339,7 @@ lh_statement_sync(Relation rel, Snapshot snapshot)
 {
 	ListCell   *lc;
 
+	restore_adopted();
 	foreach(lc, statements)
 	{
 		Statement  *st = lfirst(lc);
@@ -329,5 +366,21 @@ lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool c
 			statements = list_delete_nth_cell(statements, i);
 			MemoryContextDelete(st->cxt);	/* aborts the upload */
 		}
+	}
+	for (int i = list_length(adopted) - 1; i >= 0; i--)
+	{
+		AdoptedFile *a = list_nth(adopted, i);
+
+		if (commit)
+		{
+			if (a->home == subid)
+				a->home = parent;
+			if (a->inserted == subid)
+				a->inserted = parent;
+		}
+		else if (a->inserted == subid)
+			a->lost = true;
+		if ((!commit && a->home == subid) || (!a->lost && a->home == a->inserted))
+			adopted = list_delete_nth_cell(adopted, i);
 	}
 }

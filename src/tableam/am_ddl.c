@@ -121,6 +121,7 @@ lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old_index, bool
 	ExecDropSingleTupleTableSlot(slot);
 	lh_row_scan_end(scan);
 	lh_statement_end(new_rel);
+	lh_metapage_set_rewriter(new_rel);
 	UnregisterSnapshot(snapshot);
 	/* the cutoffs stay: core gives them to the new delta, too, whose rows have xids */
 }
@@ -215,7 +216,7 @@ lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	double		delta_pages = 0;
 
 	lh_metapage_read(rel, &identity);
-	lh_file_totals(identity.storage_id, snapshot, &totals);
+	lh_file_totals_estimate(identity.storage_id, snapshot, &totals);
 	UnregisterSnapshot(snapshot);
 	*tuples = (double) totals.rows;
 	*pages = 1 + (BlockNumber) Min(totals.bytes / BLCKSZ, MaxBlockNumber / 2);

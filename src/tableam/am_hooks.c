@@ -134,6 +134,22 @@ note_drop(Oid relid)
 	relation_close(rel, NoLock);
 }
 
+/*
+ * The transient relation of a rewrite keeps the identity of its table.  Its
+ * pg_class row is not visible yet, but its relcache entry is there.
+ */
+static void
+note_creation(Oid relid)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+
+	if (rel == NULL)
+		return;
+	if (lh_relation_is_lakehouse(rel))
+		lh_adopt_identity(rel);
+	RelationClose(rel);
+}
+
 static void
 access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
@@ -143,6 +159,8 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 		return;
 	if (access == OAT_DROP && sub_id == 0)
 		note_drop(object_id);
+	else if (access == OAT_POST_CREATE && sub_id == 0)
+		note_creation(object_id);
 	else if (access == OAT_POST_ALTER)
 	{
 		Oid			relam = lh_relation_am(object_id);

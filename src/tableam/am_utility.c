@@ -25,6 +25,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -128,6 +129,7 @@ is_temporary(const RangeVar *rv)
 typedef struct Creation
 {
 	RangeVar   *relation;
+	Oid			schema;
 	bool		existed;		/* IF NOT EXISTS */
 	List	   *options;		/* ours */
 } Creation;
@@ -143,9 +145,15 @@ prepare_creation(RangeVar *relation, char **access_method, List **options,
 		*access_method = pstrdup("heap");
 		return;
 	}
+	creation->schema = RangeVarGetCreationNamespace(relation);
+	if (isTempNamespace(creation->schema))
+	{
+		*access_method = pstrdup("heap");
+		return;
+	}
 	creation->relation = relation;
 	creation->options = ours;
-	creation->existed = if_not_exists && OidIsValid(RangeVarGetRelid(relation, NoLock, true));
+	creation->existed = if_not_exists && OidIsValid(get_relname_relid(relation->relname, creation->schema));
 }
 
 static void
@@ -156,7 +164,7 @@ finish_creation(const Creation *creation)
 	if (creation->options == NIL || creation->existed)
 		return;
 	CommandCounterIncrement();
-	relid = RangeVarGetRelid(creation->relation, NoLock, true);
+	relid = get_relname_relid(creation->relation->relname, creation->schema);
 	if (OidIsValid(relid))
 		lh_reloptions_put(relid, creation->options, NIL);
 }
@@ -402,6 +410,9 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	else if (IsA(stmt, IndexStmt) && ((IndexStmt *) stmt)->concurrent)
 		refuse_concurrent_index((IndexStmt *) stmt);
 	call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	/* COPY row by row (volatile defaults, triggers) does not say that it is over */
+	if (IsA(stmt, CopyStmt))
+		lh_statement_end_deeper(lh_statement_depth() - 1);
 	if (creation.relation != NULL)
 		finish_creation(&creation);
 	if (OidIsValid(alteration.relid))

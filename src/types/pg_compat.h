@@ -10,8 +10,10 @@
 
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
+#include "utils/acl.h"
 #include "utils/pg_locale.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -61,6 +63,8 @@ lh_collation_is_c(Oid collation)
 #define RelFileNode RelFileLocator
 #define RelFileNodeEquals RelFileLocatorEquals
 #define rd_node rd_locator
+#define dbNode dbOid
+#define relNode relNumber
 #endif
 
 /* The first block of a relation file that nobody else knows yet, locked. */
@@ -71,6 +75,16 @@ lh_extend_new_file(SMgrRelation smgr, RelFileNode node)
 	return ExtendBufferedRel(BMR_SMGR(smgr, RELPERSISTENCE_PERMANENT), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
 #else
 	return ReadBufferWithoutRelcache(node, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL, true);
+#endif
+}
+
+static inline bool
+lh_owns_database(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
 #endif
 }
 

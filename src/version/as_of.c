@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/relation.h"
 #include "access/tsmapi.h"
 #include "access/xact.h"
@@ -91,7 +92,6 @@ static void
 begin_version(SampleScanState *node, ChooseVersion choose, Datum param, const char *what)
 {
 	Relation	rel = node->ss.ss_currentRelation;
-	Snapshot	snapshot = node->ss.ps.state->es_snapshot;
 	LhVersionSample *sample = palloc0(sizeof(LhVersionSample));
 	LhIdentity	identity;
 	LhVersion  *version;
@@ -105,38 +105,38 @@ begin_version(SampleScanState *node, ChooseVersion choose, Datum param, const ch
 
 	/*
 	 * Versions and files never change, so the newest catalog is as good as the
-	 * query's snapshot, and it has what was published for us just now.
+	 * query's snapshot, and it has what was published for us just now.  (NULL
+	 * is the catalog snapshot, which may be renewed in a parallel plan too.)
 	 */
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	version = choose(lh_version_list(&identity.table_uuid, snapshot), param);
+	version = choose(lh_version_list(&identity.table_uuid, NULL), param);
 	if (version == NULL)
 		missing_version(rel, what);
-	sample->files = lh_file_list_version(&identity.table_uuid, version->seq, snapshot);
-	UnregisterSnapshot(snapshot);
+	sample->files = lh_file_list_version(&identity.table_uuid, version->seq, NULL);
 	node->tsm_state = sample;
 }
 
 /*
- * A moment past the newest version is waited for, but never past now: so
- * as_of(now()) misses no commit.
+ * A moment past the newest version is waited for, but never past now.  Returns
+ * the snapshot id of a version that was published for us and is the answer; 0:
+ * choose by time.
+ *
+ * as_of(now()), or later, means all that is committed, and the version that
+ * has it bears a time after the transaction's start.  For an earlier moment
+ * the times of versions decide, as they do for other engines.
  */
-static void
+static int64
 reach_time(Relation rel, TimestampTz time)
 {
 	LhIdentity	identity;
 	List	   *versions;
-	Snapshot	snapshot;
+	int64		published;
 
-	if (!lh_relation_is_lakehouse(rel))
-		return;
-	if (RecoveryInProgress() || IsInParallelMode())
-		return;
+	if (!lh_relation_is_lakehouse(rel) || RecoveryInProgress() || IsParallelWorker())
+		return 0;
 	lh_metapage_read(rel, &identity);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	versions = lh_version_list(&identity.table_uuid, snapshot);
-	UnregisterSnapshot(snapshot);
+	versions = lh_version_list(&identity.table_uuid, NULL);
 	if (versions != NIL && ((LhVersion *) llast(versions))->valid_from >= time)
-		return;
+		return 0;
 	/* the publisher would wait for our own lock */
 	if (CheckRelationLockedByMe(rel, AccessExclusiveLock, true))
 		ereport(ERROR,
@@ -145,15 +145,22 @@ reach_time(Relation rel, TimestampTz time)
 						RelationGetRelationName(rel)),
 				 errdetail("Its newest version is older than %s.", timestamptz_to_str(time)),
 				 errhint("Commit first.")));
-	lh_publish_and_wait(RelationGetRelid(rel));
+	published = lh_publish_and_wait(RelationGetRelid(rel));
+	return time >= GetCurrentTransactionStartTimestamp() ? published : 0;
 }
 
 static void
 begin_as_of(SampleScanState *node, Datum *params, int nparams, uint32 seed)
 {
-	reach_time(node->ss.ss_currentRelation, DatumGetTimestampTz(params[0]));
-	begin_version(node, choose_by_time, params[0],
-				  psprintf("at or before %s", timestamptz_to_str(DatumGetTimestampTz(params[0]))));
+	TimestampTz time = DatumGetTimestampTz(params[0]);
+	int64		published = reach_time(node->ss.ss_currentRelation, time);
+
+	if (published != 0)
+		begin_version(node, choose_by_snapshot, Int64GetDatum(published),
+					  psprintf("with snapshot id " INT64_FORMAT, published));
+	else
+		begin_version(node, choose_by_time, params[0],
+					  psprintf("at or before %s", timestamptz_to_str(time)));
 }
 
 static void
