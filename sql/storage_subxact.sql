@@ -48,6 +48,7 @@ REFRESH MATERIALIZED VIEW mv WITH NO DATA;
 SELECT lakehouse.table_uuid('mv') = :'uuid' AS same;
 REFRESH MATERIALIZED VIEW mv;
 SELECT lakehouse.table_uuid('mv') = :'uuid' AS same, lakehouse.publish('mv') > 0 AS published;
+DROP MATERIALIZED VIEW mv;
 TRUNCATE copied;
 ALTER TABLE copied ALTER i TYPE bigint;
 SELECT count(*) FROM copied;
