@@ -105,11 +105,12 @@ static void
 check_deadlock(Oid relid)
 {
 	LockData   *locks;
-	Relation	rel = try_relation_open(relid, NoLock);
-	bool		we_hold = rel != NULL && CheckRelationLockedByMe(rel, AccessShareLock, true);
+	LOCKTAG		tag;
+	bool		we_hold = false;
 
-	if (rel != NULL)
-		relation_close(rel, NoLock);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	for (LOCKMODE mode = AccessShareLock; mode < AccessExclusiveLock; mode++)
+		we_hold |= lh_lock_held_by_me(&tag, mode);
 	if (!we_hold)
 		return;
 	locks = GetLockStatusData();

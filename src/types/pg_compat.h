@@ -12,6 +12,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "storage/bufmgr.h"
+#include "storage/lock.h"
 #include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/pg_locale.h"
@@ -75,6 +76,16 @@ lh_extend_new_file(SMgrRelation smgr, RelFileNode node)
 	return ExtendBufferedRel(BMR_SMGR(smgr, RELPERSISTENCE_PERMANENT), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
 #else
 	return ReadBufferWithoutRelcache(node, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL, true);
+#endif
+}
+
+static inline bool
+lh_lock_held_by_me(const LOCKTAG *tag, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(tag, mode, false);
+#else
+	return LockHeldByMe(tag, mode);
 #endif
 }
 
