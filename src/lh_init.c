@@ -13,6 +13,7 @@
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "tableam/lh_tableam.h"
+#include "vector/vector.h"
 
 PG_MODULE_MAGIC;
 
@@ -25,6 +26,7 @@ _PG_init(void)
 {
 	lh_preloaded = process_shared_preload_libraries_in_progress;
 
+	lh_vector_init();
 	lh_objstore_init();
 	lh_options_init();
 	lh_tableam_init();

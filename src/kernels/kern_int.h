@@ -1,0 +1,40 @@
+/*
+ * kern_int.h
+ *	  What the files of this folder share: each instruction set's function
+ *	  that puts its kernels into the table.
+ */
+#ifndef LH_KERN_INT_H
+#define LH_KERN_INT_H
+
+#include "kernels/kernels.h"
+
+#if defined(__x86_64__)
+#define LH_KERN_X86 1
+#elif defined(__aarch64__)
+#define LH_KERN_ARM 1
+#endif
+
+extern void lh_kern_portable(LhKernels *kernels);
+#ifdef LH_KERN_X86
+extern void lh_kern_avx2(LhKernels *kernels);
+extern void lh_kern_avx512(LhKernels *kernels);
+extern void lh_kern_avx512_bits(LhKernels *kernels);
+#endif
+#ifdef LH_KERN_ARM
+extern void lh_kern_neon(LhKernels *kernels);
+#endif
+
+/*
+ * Reads a word of up to 8 bytes; the missing ones are zero.  For the tails of
+ * bit strings.
+ */
+static inline uint64_t
+lh_kern_word(const uint8_t *p, size_t n)
+{
+	uint64_t	word = 0;
+
+	__builtin_memcpy(&word, p, n);
+	return word;
+}
+
+#endif							/* LH_KERN_INT_H */

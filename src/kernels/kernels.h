@@ -1,0 +1,116 @@
+/*
+ * kernels.h
+ *	  Public interface of the kernels layer: distances between vectors, by
+ *	  element type and instruction set, behind one table of functions.
+ *
+ * The layer has no globals: whoever wants kernels owns an LhKernels and has
+ * it filled once with what the processor can do.  Functions take lengths in
+ * elements and read nothing beyond them, whatever the alignment.
+ *
+ * Sums are kept in float32, so sums beyond its range are infinite.  A row's
+ * distance is the same, bit for bit, whether it is asked for alone or in a
+ * batch; between instruction sets the last bits may differ.
+ */
+#ifndef LH_KERNELS_H
+#define LH_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- what the processor can do ---- */
+
+#define LH_CPU_AVX2			0x01	/* AVX2, FMA and F16C */
+#define LH_CPU_AVX512		0x02	/* AVX-512 F, BW, DQ, VL */
+#define LH_CPU_VPOPCNT		0x04	/* AVX-512 VPOPCNTDQ */
+#define LH_CPU_VNNI			0x08	/* AVX-512 VNNI */
+#define LH_CPU_VBMI			0x10	/* AVX-512 VBMI */
+#define LH_CPU_NEON			0x20
+#define LH_CPU_DOTPROD		0x40	/* Armv8.2 dot product */
+
+/* Flags of this processor, as far as its operating system lets them be used. */
+extern uint32_t lh_cpu_detect(void);
+
+/* ---- dense vectors of floats ---- */
+
+/* IEEE 754 binary16, as bits. */
+typedef uint16_t LhHalf;
+
+/* Element types of a pair (a, b). */
+typedef enum LhPair
+{
+	LH_PAIR_F32,				/* float, float */
+	LH_PAIR_F16,				/* LhHalf, LhHalf */
+	LH_PAIR_F32_F16,			/* float, LhHalf: a query widened once */
+	LH_N_PAIRS
+} LhPair;
+
+typedef enum LhMetric
+{
+	LH_METRIC_L2SQ,				/* sum of squared differences */
+	LH_METRIC_IP,				/* inner product, not negated */
+	LH_METRIC_L1,				/* sum of absolute differences */
+	LH_N_METRICS
+} LhMetric;
+
+/* What a cosine is made of: ab / sqrt(aa * bb). */
+typedef struct LhCosParts
+{
+	float		ab;
+	float		aa;
+	float		bb;
+} LhCosParts;
+
+typedef float (*LhDistFn) (size_t n, const void *a, const void *b);
+typedef void (*LhCosFn) (size_t n, const void *a, const void *b, LhCosParts *parts);
+
+/* One query against many rows, each given by its address: out[i] is row i's. */
+typedef void (*LhDistManyFn) (size_t n, const void *query, const void *const *rows,
+							  size_t n_rows, float *out);
+/* ab[i] and bb[i]; aa is the query's own inner product. */
+typedef void (*LhCosManyFn) (size_t n, const void *query, const void *const *rows,
+							 size_t n_rows, float *ab, float *bb);
+
+/* ---- sparse vectors: ascending indices, below INT32_MAX, and their values ---- */
+
+typedef struct LhSparse
+{
+	size_t		n;
+	const int32_t *indices;
+	const float *values;
+} LhSparse;
+
+typedef float (*LhSparseFn) (const LhSparse *a, const LhSparse *b);
+
+/* ---- the table ---- */
+
+typedef struct LhKernels
+{
+	uint32_t	cpu;			/* the flags it was filled for */
+
+	LhDistFn	dist[LH_N_PAIRS][LH_N_METRICS];
+	LhCosFn		cos[LH_N_PAIRS];
+	LhDistManyFn dist_many[LH_N_PAIRS][LH_N_METRICS];
+	LhCosManyFn cos_many[LH_N_PAIRS];
+
+	LhSparseFn	sparse[LH_N_METRICS];
+
+	/* Bit strings of whole bytes. */
+	uint64_t	(*hamming) (size_t n_bytes, const uint8_t *a, const uint8_t *b);
+	void		(*jaccard) (size_t n_bytes, const uint8_t *a, const uint8_t *b,
+							uint64_t *n_both, uint64_t *n_either);
+
+	/* Conversions; narrowing rounds to nearest even, too large becomes infinite. */
+	void		(*widen) (size_t n, const LhHalf *from, float *to);
+	void		(*narrow) (size_t n, const float *from, LhHalf *to);
+} LhKernels;
+
+/* Fills every entry with the fastest function that needs no more than `cpu`. */
+extern void lh_kernels_init(LhKernels *kernels, uint32_t cpu);
+
+/* ---- single halves ---- */
+
+extern float lh_half_to_float(LhHalf h);
+extern LhHalf lh_float_to_half(float f);	/* to nearest even */
+
+#endif							/* LH_KERNELS_H */
