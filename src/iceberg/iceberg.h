@@ -368,6 +368,39 @@ extern LhStatus lh_ice_bound_compare(const LhIceType *type, LhPqBytes a, LhPqByt
 extern LhStatus lh_ice_metrics_from_parquet(const LhPqFileMeta *meta, const LhIceSchema *schema,
 											LhArena *arena, LhIceDataFile *file, LhError *err);
 
+/* ---- position delete files ---- */
+
+/* What is deleted of one data file. */
+typedef struct LhIceDeletes
+{
+	const char *path;			/* spelled as in its manifest entry, byte for byte */
+	int64_t		n;				/* > 0 */
+	const int64_t *positions;	/* of rows in the file from 0, ascending, each once */
+} LhIceDeletes;
+
+/*
+ * Writes one Parquet file, in ascending order of paths (as bytes), and fills
+ * *file except path and size.
+ */
+extern LhStatus lh_ice_deletes_write(const LhIceDeletes *deletes, int n, const char *created_by,
+									 LhPqSink sink, void *sink_ctx,
+									 LhArena *arena, LhIceDataFile *file, LhError *err);
+
+/*
+ * Brings deletes from several places (any order, paths and positions more than
+ * once) into the form that is written.  Paths are not copied, nor positions
+ * where there is nothing to do.
+ */
+extern LhStatus lh_ice_deletes_merge(const LhIceDeletes *parts, int n_parts, LhArena *arena,
+									 LhIceDeletes **deletes, int *n, LhError *err);
+
+/*
+ * Reads a whole one, of any writer that sorts.  More than `max_rows` rows are
+ * LH_ERR_CORRUPT: the caller knows how many there are.
+ */
+extern LhStatus lh_ice_deletes_read(const uint8_t *data, size_t len, int64_t max_rows, LhArena *arena,
+									LhIceDeletes **deletes, int *n, LhError *err);
+
 /* ---- table metadata ---- */
 
 typedef struct LhIceSnapshot

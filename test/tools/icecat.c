@@ -1,7 +1,8 @@
 /*
  * icecat.c
- *	  Prints what our Iceberg layer reads in a metadata.json, a manifest list
- *	  or a manifest, one JSON object a line, for people and for scripts.
+ *	  Prints what our Iceberg layer reads in a metadata.json, a manifest list,
+ *	  a manifest or a position delete file, one JSON object a line, for people
+ *	  and for scripts.
  *
  *		icecat FILE...
  */
@@ -203,6 +204,26 @@ cat_metadata(const char *path, const uint8_t *data, size_t len, LhArena *arena)
 	}
 }
 
+static void
+cat_deletes(const char *path, const uint8_t *data, size_t len, LhArena *arena)
+{
+	LhIceDeletes *deletes;
+	int			n;
+	LhError		err;
+
+	if (lh_ice_deletes_read(data, len, (int64_t) len * 100, arena, &deletes, &n, &err) != LH_OK)
+		die(path, &err);
+	for (int i = 0; i < n; i++)
+	{
+		printf("{\"deletes\": %lld", (long long) deletes[i].n);
+		print_string("path", deletes[i].path);
+		printf(", \"positions\": [");
+		for (int64_t j = 0; j < deletes[i].n; j++)
+			printf("%s%lld", j ? ", " : "", (long long) deletes[i].positions[j]);
+		printf("]}\n");
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -213,7 +234,9 @@ main(int argc, char **argv)
 		LhArena		arena;
 
 		lh_arena_init(&arena, &lh_malloc);
-		if (len < 4 || memcmp(data, "Obj\1", 4) != 0)
+		if (len >= 4 && memcmp(data, "PAR1", 4) == 0)
+			cat_deletes(argv[i], data, len, &arena);
+		else if (len < 4 || memcmp(data, "Obj\1", 4) != 0)
 			cat_metadata(argv[i], data, len, &arena);
 		else if (!cat_list(data, len, &arena))
 			cat_manifest(argv[i], data, len);

@@ -10,7 +10,11 @@
  * is file://DIR.  Each STEP commits one metadata file and prints its path:
  *
  *		append:a.parquet,b.parquet		files of DIR/data
- *		delete:d.parquet=a.parquet		position deletes of one data file
+ *		delete:d.parquet=a.parquet		position deletes of one data file, in a
+ *										file that somebody else wrote
+ *		positions:d.parquet=a.parquet@0-9@17,b.parquet@3
+ *										position deletes, in a file that we write
+ *		fold:d.parquet,e.parquet=f.parquet	delete files merged into one (ours)
  *		replace:a.parquet,b.parquet=c.parquet	compaction
  *		remove:a.parquet
  *		schema:SCHEMA.json				from now on
@@ -119,11 +123,17 @@ load_schema(const char *path)
 
 /* ---- entries ---- */
 
+static const char *
+data_uri(const char *name)
+{
+	return format("file://%s/data/%s", dir, name);
+}
+
 static LhIceEntry
 added_entry(const char *name, const char *deletes_of)
 {
 	LhIceEntry	e = {.status = LH_ICE_ADDED};
-	const char *uri = format("file://%s/data/%s", dir, name);
+	const char *uri = data_uri(name);
 	size_t		len;
 	uint8_t    *data = read_file(local_path(uri), &len);
 	int64_t		footer_len;
@@ -142,11 +152,85 @@ added_entry(const char *name, const char *deletes_of)
 	if (deletes_of != NULL)
 	{
 		e.file.content = LH_ICE_FILE_POSITION_DELETES;
-		e.file.referenced_data_file = format("file://%s/data/%s", dir, deletes_of);
+		e.file.referenced_data_file = data_uri(deletes_of);
 	}
 	else
 		e.file.sort_order_id = 0;
 	return e;
+}
+
+static LhStatus
+to_buffer(void *ctx, const uint8_t *data, size_t len, LhError *error)
+{
+	(void) error;
+	return lh_buf_append(ctx, data, len) ? LH_OK : LH_ERR_NOMEM;
+}
+
+/* A delete file of ours. */
+static LhIceEntry
+written_deletes(const char *name, const LhIceDeletes *parts, int n_parts)
+{
+	LhIceEntry	e = {.status = LH_ICE_ADDED};
+	LhIceDeletes *deletes;
+	LhBuf		out;
+	int			n;
+
+	lh_buf_init(&out, &lh_malloc);
+	e.snapshot_id = e.sequence_number = e.file_sequence_number = LH_ICE_NONE;
+	need(lh_ice_deletes_merge(parts, n_parts, &arena, &deletes, &n, &err));
+	need(lh_ice_deletes_write(deletes, n, "lakehouse version test (build test)", to_buffer, &out,
+							  &arena, &e.file, &err));
+	e.file.path = data_uri(name);
+	e.file.file_size = (int64_t) out.len;
+	write_file(local_path(e.file.path), &out);
+	lh_buf_free(&out);
+	return e;
+}
+
+/* "a.parquet@0-9@17" */
+static LhIceDeletes
+parse_deletes(char *text)
+{
+	char	   *at = strchr(text, '@');
+	LhIceDeletes d = {.n = 0};
+	int64_t    *positions = lh_arena_alloc(&arena, 1000000 * sizeof(int64_t));
+
+	while (at != NULL)
+	{
+		char	   *next = strchr(at + 1, '@');
+		int64_t		first;
+		int64_t		last;
+
+		*at = '\0';
+		if (sscanf(at + 1, "%ld-%ld", &first, &last) < 2)
+			last = first = atol(at + 1);
+		while (first <= last && d.n < 1000000)
+			positions[d.n++] = first++;
+		at = next;
+	}
+	d.path = data_uri(text);
+	d.positions = positions;
+	return d;
+}
+
+static LhIceEntry
+folded_deletes(const char *name, char *const *names, int n_names)
+{
+	LhIceDeletes all[MAX_ENTRIES];
+	int			n_all = 0;
+
+	for (int i = 0; i < n_names; i++)
+	{
+		LhIceDeletes *deletes;
+		int			n;
+		size_t		len;
+		uint8_t    *data = read_file(local_path(data_uri(names[i])), &len);
+
+		need(lh_ice_deletes_read(data, len, 1000000, &arena, &deletes, &n, &err));
+		for (int j = 0; j < n && n_all < MAX_ENTRIES; j++)
+			all[n_all++] = deletes[j];
+	}
+	return written_deletes(name, all, n_all);
 }
 
 static bool
@@ -303,6 +387,16 @@ split(char *list, char **names)
 }
 
 static void
+begin_commit(Commit *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->snapshot.snapshot_id = now_ms;
+	c->snapshot.sequence_number = meta.last_sequence_number + 1;
+	c->snapshot.timestamp_ms = c->snapshot.now_ms = now_ms;
+	c->snapshot.schema_id = LH_ICE_NONE;
+}
+
+static void
 step_files(const char *verb, char *args)
 {
 	static Commit c;
@@ -315,11 +409,7 @@ step_files(const char *verb, char *args)
 	LhIceChanges *change = &c.snapshot.changes;
 	bool		deletes = strcmp(verb, "delete") == 0;
 
-	memset(&c, 0, sizeof(c));
-	c.snapshot.snapshot_id = now_ms;
-	c.snapshot.sequence_number = meta.last_sequence_number + 1;
-	c.snapshot.timestamp_ms = c.snapshot.now_ms = now_ms;
-	c.snapshot.schema_id = LH_ICE_NONE;
+	begin_commit(&c);
 	if (right != NULL)
 		*right++ = '\0';
 	n_left = split(args, left);
@@ -348,6 +438,41 @@ step_files(const char *verb, char *args)
 	if (n_added > 0)
 		write_manifest(&c, deletes ? LH_ICE_MANIFEST_DELETES : LH_ICE_MANIFEST_DATA, entries, n_added);
 	commit_snapshot(&c, left, n_left);
+}
+
+static void
+step_positions(const char *verb, char *args)
+{
+	static Commit c;
+	char	   *removed[MAX_ENTRIES];
+	int			n_removed = 0;
+	char	   *right = strchr(args, '=');
+	LhIceChanges *change = &c.snapshot.changes;
+	LhIceEntry	entry;
+
+	begin_commit(&c);
+	*right++ = '\0';
+	change->replace = strcmp(verb, "fold") == 0;
+	if (change->replace)
+	{
+		n_removed = split(args, removed);
+		entry = folded_deletes(right, removed, n_removed);
+	}
+	else
+	{
+		char	   *names[MAX_ENTRIES];
+		LhIceDeletes parts[MAX_ENTRIES];
+		int			n = split(right, names);
+
+		for (int i = 0; i < n; i++)
+			parts[i] = parse_deletes(names[i]);
+		entry = written_deletes(args, parts, n);
+	}
+	change->added_position_delete_files = 1;
+	change->added_position_deletes = entry.file.record_count;
+	change->added_files_size = entry.file.file_size;
+	write_manifest(&c, LH_ICE_MANIFEST_DELETES, &entry, 1);
+	commit_snapshot(&c, removed, n_removed);
 }
 
 static void
@@ -390,6 +515,8 @@ run_step(char *step)
 
 		need(lh_ice_metadata_set_ref(&meta, &ref, now_ms, &err));
 	}
+	else if (strcmp(step, "positions") == 0 || strcmp(step, "fold") == 0)
+		step_positions(step, args);
 	else
 		step_files(step, args);
 	write_metadata();
