@@ -12,13 +12,13 @@
 
 #include "access/htup.h"
 #include "nodes/pg_list.h"
-#include "storage/relfilenode.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "parquet/parquet.h"
+#include "types/pg_compat.h"
 
 /* Was the library loaded by shared_preload_libraries?  Set by _PG_init. */
 extern bool lh_preloaded;

@@ -16,7 +16,6 @@
 #include "access/parallel.h"
 #include "access/sysattr.h"
 #include "access/tableam.h"
-#include "commands/explain.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "optimizer/optimizer.h"
@@ -26,6 +25,9 @@
 #include "utils/rel.h"
 
 #include "exec/exec_int.h"
+#include "types/pg_compat.h"
+
+#include LH_EXPLAIN_HEADER
 
 static TupleTableSlot *next_row(ScanState *ss);
 static bool recheck_row(ScanState *ss, TupleTableSlot *slot);

@@ -84,7 +84,7 @@ extern void lh_fault_define_setting(void);
 /* store_error.c */
 extern int	lh_errcode_for_errno(int err);
 extern void lh_object_error(const LhStore *store, const char *name,
-							const char *verb) pg_attribute_noreturn();
+							const char *verb) __attribute__((noreturn));
 extern void lh_path_error(int elevel, const char *path, const char *verb);
 
 /* local_dir.c */

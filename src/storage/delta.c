@@ -90,7 +90,7 @@ form_flat_tuple(TupleTableSlot *slot)
 		}
 		flat[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
 	}
-	return heap_form_minimal_tuple(desc, flat != NULL ? flat : values, slot->tts_isnull);
+	return lh_form_minimal_tuple(desc, flat != NULL ? flat : values, slot->tts_isnull, 0);
 }
 
 void

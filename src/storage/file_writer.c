@@ -45,7 +45,7 @@ struct LhFileWriter
 char *
 lh_file_name_prefix(void)
 {
-	return psprintf("%016" INT64_MODIFIER "x-%08x-", GetSystemIdentifier(), MyDatabaseId);
+	return psprintf(LH_HEX64 "-%08x-", GetSystemIdentifier(), MyDatabaseId);
 }
 
 static LhStatus
@@ -84,7 +84,7 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	file->location = lh_table_location(rel, options, table_uuid);
 
 	/* the transaction in the name lets the sweeper judge files without a row */
-	file->name = psprintf("data/%s%016" INT64_MODIFIER "x-%016" INT64_MODIFIER "x.parquet",
+	file->name = psprintf("data/%s" LH_HEX64 "-" LH_HEX64 ".parquet",
 						  lh_file_name_prefix(),
 						  U64FromFullTransactionId(GetTopFullTransactionId()),
 						  (uint64) file->file_id);

@@ -139,13 +139,12 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 	BlockNumber pages;
 
 	lh_estimate_size(rel, NULL, &pages, &tuples, &allvisfrac);
-	vac_update_relstats(rel, pages, tuples, 0, false,
-						TransactionIdIsValid(rel->rd_rel->relfrozenxid) ?
-						ReadNextTransactionId() : InvalidTransactionId,
-						MultiXactIdIsValid(rel->rd_rel->relminmxid) ?
-						ReadNextMultiXactId() : InvalidMultiXactId,
-						NULL, NULL, false);
-	pgstat_report_vacuum(RelationGetRelid(rel), rel->rd_rel->relisshared, tuples, 0);
+	lh_vac_update_relstats(rel, pages, tuples,
+						   TransactionIdIsValid(rel->rd_rel->relfrozenxid) ?
+						   ReadNextTransactionId() : InvalidTransactionId,
+						   MultiXactIdIsValid(rel->rd_rel->relminmxid) ?
+						   ReadNextMultiXactId() : InvalidMultiXactId);
+	lh_report_vacuum(rel, tuples, 0);
 }
 
 void

@@ -29,7 +29,7 @@ static object_access_hook_type previous_access = NULL;
 /* ---- statements ---- */
 
 static void
-run_hook(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+run_hook(QueryDesc *query, LH_RUN_PARAMS)
 {
 	int			depth = lh_statement_depth();
 
@@ -37,9 +37,9 @@ run_hook(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_o
 	PG_TRY();
 	{
 		if (previous_run != NULL)
-			previous_run(query, direction, count, execute_once);
+			previous_run(query, LH_RUN_ARGS);
 		else
-			standard_ExecutorRun(query, direction, count, execute_once);
+			standard_ExecutorRun(query, LH_RUN_ARGS);
 	}
 	PG_FINALLY();
 	{

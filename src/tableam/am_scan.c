@@ -157,7 +157,7 @@ lh_parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan)
 {
 	LhParallelScanDescData *lscan = (LhParallelScanDescData *) pscan;
 
-	lscan->base.phs_relid = RelationGetRelid(rel);
+	lh_parallel_scan_of(&lscan->base, rel);
 	lscan->base.phs_syncscan = false;
 	pg_atomic_init_u32(&lscan->shared.next_unit, 0);
 	return sizeof(LhParallelScanDescData);
@@ -277,7 +277,7 @@ lh_scan_sample_next_tuple(TableScanDesc sscan, struct SampleScanState *state, Tu
  * returned for it.
  */
 bool
-lh_scan_analyze_next_block(TableScanDesc sscan, BlockNumber blockno, BufferAccessStrategy bstrategy)
+lh_scan_analyze_next_block(LH_ANALYZE_PARAMS)
 {
 	LhScanDesc	scan = (LhScanDesc) sscan;
 
@@ -294,7 +294,7 @@ lh_scan_analyze_next_block(TableScanDesc sscan, BlockNumber blockno, BufferAcces
 		begin_rows(scan);
 		scan->sample_offset = 0;
 	}
-	return true;
+	return lh_analyze_has_block();
 }
 
 bool

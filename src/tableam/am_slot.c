@@ -118,10 +118,10 @@ lh_slot_copy_heap_tuple(TupleTableSlot *slot)
 }
 
 static MinimalTuple
-lh_slot_copy_minimal_tuple(TupleTableSlot *slot)
+lh_slot_copy_minimal_tuple(LH_MINIMAL_PARAMS)
 {
 	slot_getallattrs(slot);
-	return heap_form_minimal_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+	return lh_form_minimal_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull, LH_MINIMAL_EXTRA);
 }
 
 const TupleTableSlotOps *
@@ -149,6 +149,7 @@ lh_slot_ops_init(void)
 	slot_ops.copyslot = lh_slot_copyslot;
 	slot_ops.copy_heap_tuple = lh_slot_copy_heap_tuple;
 	slot_ops.copy_minimal_tuple = lh_slot_copy_minimal_tuple;
+	lh_slot_ops_complete(&slot_ops);
 }
 
 /* Takes over a delta row: it stays valid as long as the scan stands on it. */

@@ -34,7 +34,7 @@ extern Size lh_parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan
 extern void lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan);
 extern bool lh_scan_sample_next_block(TableScanDesc scan, struct SampleScanState *state);
 extern bool lh_scan_sample_next_tuple(TableScanDesc scan, struct SampleScanState *state, TupleTableSlot *slot);
-extern bool lh_scan_analyze_next_block(TableScanDesc scan, BlockNumber blockno, BufferAccessStrategy bstrategy);
+extern bool lh_scan_analyze_next_block(LH_ANALYZE_PARAMS);
 extern bool lh_scan_analyze_next_tuple(TableScanDesc scan, TransactionId oldest_xmin,
 									   double *liverows, double *deadrows, TupleTableSlot *slot);
 

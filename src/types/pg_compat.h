@@ -8,9 +8,11 @@
 
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "executor/tuptable.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/smgr.h"
@@ -18,7 +20,13 @@
 #include "utils/pg_locale.h"
 
 #if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
 #include "varatt.h"				/* was part of postgres.h */
+#else
+#include "storage/relfilenode.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#include "storage/read_stream.h"
 #endif
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -98,6 +106,94 @@ lh_owns_database(Oid database, Oid role)
 	return pg_database_ownercheck(database, role);
 #endif
 }
+
+/* ---- executor ---- */
+
+/* Declares ExplainProperty...(): #include LH_EXPLAIN_HEADER */
+#if PG_VERSION_NUM >= 180000
+#define LH_EXPLAIN_HEADER "commands/explain_format.h"
+#else
+#define LH_EXPLAIN_HEADER "commands/explain.h"
+#endif
+
+/* ExecutorRun() and its hook: parameters after the QueryDesc, and the same passed on. */
+#if PG_VERSION_NUM >= 180000
+#define LH_RUN_PARAMS ScanDirection direction, uint64 count
+#define LH_RUN_ARGS direction, count
+#else
+#define LH_RUN_PARAMS ScanDirection direction, uint64 count, bool execute_once
+#define LH_RUN_ARGS direction, count, execute_once
+#endif
+
+/* Since 18, minimal tuples are made with space for their user in front. */
+#if PG_VERSION_NUM >= 180000
+#define LH_MINIMAL_PARAMS TupleTableSlot *slot, Size extra
+#define LH_MINIMAL_EXTRA extra
+#define lh_form_minimal_tuple(desc, values, isnull, extra) heap_form_minimal_tuple(desc, values, isnull, extra)
+#else
+#define LH_MINIMAL_PARAMS TupleTableSlot *slot
+#define LH_MINIMAL_EXTRA 0
+#define lh_form_minimal_tuple(desc, values, isnull, extra) heap_form_minimal_tuple(desc, values, isnull)
+#endif
+
+/* What 17 and newer ask of a slot's callbacks, and older ones of its xmin. */
+#if PG_VERSION_NUM >= 170000
+static inline bool
+lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+}
+#define lh_slot_ops_complete(ops) ((ops)->is_current_xact_tuple = lh_slot_is_current_xact_tuple)
+#else
+#define lh_slot_ops_complete(ops) ((void) 0)
+#endif
+
+/* ---- table access method ---- */
+
+/* A field of TableAmRoutine, renamed with the files in 16. */
+#if PG_VERSION_NUM >= 160000
+#define relation_set_new_filenode relation_set_new_filelocator
+#endif
+
+/* Which blocks ANALYZE wants to see, one after the other. */
+#if PG_VERSION_NUM >= 170000
+#define LH_ANALYZE_PARAMS TableScanDesc sscan, ReadStream *stream
+#define lh_analyze_has_block() \
+	BlockNumberIsValid(read_stream_next_block(stream, &(BufferAccessStrategy) {NULL}))
+#else
+#define LH_ANALYZE_PARAMS TableScanDesc sscan, BlockNumber blockno, BufferAccessStrategy bstrategy
+#define lh_analyze_has_block() true
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define lh_parallel_scan_of(pscan, rel) ((pscan)->phs_locator = (rel)->rd_locator)
+#else
+#define lh_parallel_scan_of(pscan, rel) ((pscan)->phs_relid = RelationGetRelid(rel))
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define lh_vac_update_relstats(rel, pages, tuples, xid, multi) \
+	vac_update_relstats(rel, pages, tuples, 0, 0, false, xid, multi, NULL, NULL, false)
+#define lh_report_vacuum(rel, live, dead) \
+	pgstat_report_vacuum(RelationGetRelid(rel), (rel)->rd_rel->relisshared, live, dead, GetCurrentTimestamp())
+#else
+#define lh_vac_update_relstats(rel, pages, tuples, xid, multi) \
+	vac_update_relstats(rel, pages, tuples, 0, false, xid, multi, NULL, NULL, false)
+#define lh_report_vacuum(rel, live, dead) \
+	pgstat_report_vacuum(RelationGetRelid(rel), (rel)->rd_rel->relisshared, live, dead)
+#endif
+
+/* ---- the rest ---- */
+
+/* printf format of a uint64 as 16 hexadecimal digits. */
+#if PG_VERSION_NUM >= 180000
+#define LH_HEX64 "%016" PRIx64
+#else
+#define LH_HEX64 "%016" INT64_MODIFIER "x"
+#endif
 
 /* An SQL-callable function, exported although everything else is hidden. */
 #define LH_FUNCTION(name) \

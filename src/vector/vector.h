@@ -15,6 +15,7 @@
 #include "fmgr.h"
 
 #include "kernels/kernels.h"
+#include "types/pg_compat.h"
 
 #define LH_VECTOR_MAX_DIM		16000
 #define LH_HALFVEC_MAX_DIM		16000
