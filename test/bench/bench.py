@@ -162,6 +162,7 @@ def pgbench(script, clients, length, *extra):
 
 
 SMALL = "(id bigint, at timestamptz DEFAULT clock_timestamp(), payload text)"
+FILE_BYTES, FILE_ROUNDS = 540000, 31
 INSERT = "\\set id random(1, 1000000000)\nINSERT INTO {} (id, payload) VALUES (:id, 'a row of some forty bytes or so');\n"
 
 
@@ -182,33 +183,42 @@ def insert():
                  statistics.median(rates["heap"]), statistics.median(rates["lakehouse"]), 0.7, lambda v: f"{v:.0f}/s")
 
 
+def fill_files(session, n):
+    """A table of n published files."""
+    session.run(f"DROP TABLE IF EXISTS many_{n}")
+    # Published when asked for, so that commits are timed without the publisher beside them;
+    # files of more than half the target size, so that they are not merged away.
+    session.run(f"CREATE TABLE many_{n} (id bigint, payload text) "
+                "USING lakehouse WITH (publish = '1h', target_file_size = '1MB', compression = 'none')")
+    started = time.time()
+    for first in range(0, n, 1000):
+        last = min(first + 1000, n) - 1
+        session.run(f"DO $$ BEGIN FOR i IN {first}..{last} LOOP "
+                    f"INSERT INTO many_{n} VALUES (i, repeat('x', {FILE_BYTES})); END LOOP; END $$")
+    session.run(f"SELECT lakehouse.publish('many_{n}')")
+    print(f"  {n:,} files made and published in {time.time() - started:.0f} s", flush=True)
+
+
 def files():
-    """A commit that adds one file, and its publication, to tables of more and more files."""
-    commit, publish, left = {}, {}, {}
-    for n in FILES:
-        with Session("lakehouse.bulk_threshold = 0") as session:
-            session.run(f"DROP TABLE IF EXISTS many_{n}")
-            # Published when asked for, so that commits are timed without the publisher beside them;
-            # files of more than half the target size, so that they are not merged away.
-            session.run(f"CREATE TABLE many_{n} (id bigint, payload text) "
-                        "USING lakehouse WITH (publish = '1h', target_file_size = '1MB', compression = 'none')")
-            for first in range(0, n, 1000):
-                last = min(first + 1000, n) - 1
-                session.run(f"DO $$ BEGIN FOR i IN {first}..{last} LOOP "
-                            f"INSERT INTO many_{n} VALUES (i, repeat('x', 600000)); END LOOP; END $$")
-            session.run(f"SELECT lakehouse.publish('many_{n}')")
-            session.run("CHECKPOINT")
-            commits, publishes = [], []
-            for i in range(15):
-                commits.append(session.seconds(f"INSERT INTO many_{n} VALUES ({n + i}, repeat('x', 600000))"))
-                publishes.append(session.seconds(f"SELECT lakehouse.publish('many_{n}')"))
-            commit[n], publish[n] = statistics.median(commits), statistics.median(publishes)
+    """A commit that adds one file, and its publication, to tables of more and more files, in turns."""
+    commit, publish, left = ({n: [] for n in FILES} for _ in range(3))
+    with Session("lakehouse.bulk_threshold = 0") as session:
+        for n in FILES:
+            fill_files(session, n)
+        session.run("CHECKPOINT")
+        for i in range(FILE_ROUNDS):
+            for n in FILES:
+                commit[n].append(session.seconds(f"INSERT INTO many_{n} VALUES ({n + i}, repeat('x', {FILE_BYTES}))"))
+                publish[n].append(session.seconds(f"SELECT lakehouse.publish('many_{n}')"))
+        for n in FILES:
             left[n] = int(session.value(f"SELECT count(*) FROM lakehouse.files "
                                         f"WHERE table_name = 'many_{n}'::regclass AND removed_version IS NULL"))
+            session.run(f"DROP TABLE many_{n}")
     for n in FILES[1:]:
         merged = "" if left[n] >= n else f", merged to {left[n]:,}"
-        at_most(f"commit that adds a file to {n:,} files{merged} ({FILES[0]} files)", commit[FILES[0]], commit[n], 1.5, seconds)
-        at_most(f"its publication, to {n:,} files ({FILES[0]} files)", publish[FILES[0]], publish[n], 1.5, seconds)
+        for what, times in (("commit that adds a file", commit), ("its publication", publish)):
+            at_most(f"{what}, to {n:,} files{merged} ({FILES[0]} files)",
+                    statistics.median(times[FILES[0]]), statistics.median(times[n]), 1.5, seconds)
 
 
 def lag():
