@@ -4,6 +4,8 @@
 CREATE SCHEMA exec_agg;
 SET search_path = exec_agg, public;
 SET max_parallel_workers_per_gather = 0;
+-- a sort below count(DISTINCT), in PostgreSQL 16 and newer
+DO $$ BEGIN PERFORM set_config(name, 'off', false) FROM pg_settings WHERE name = 'enable_presorted_aggregate'; END $$;
 
 CREATE TABLE t (i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric(12,3), wide numeric(30,3), plain numeric,
 	d date, ts timestamp, tz timestamptz, txt text) USING lakehouse WITH (row_group_rows = 1000, bulk_threshold = 0);

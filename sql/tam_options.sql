@@ -62,7 +62,9 @@ SELECT options('c1');
 SET lakehouse.compression = 'lzma';
 SET lakehouse.row_group_rows = 10;
 SET lakehouse.publish = 'never';
+\set VERBOSITY sqlstate
 SET lakehouse.target_file_size = '1TB';
+\set VERBOSITY terse
 SET lakehouse.format_version = 1;
 SET lakehouse.compression = 'none';
 SHOW lakehouse.compression;

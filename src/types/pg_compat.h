@@ -81,7 +81,8 @@ static inline Buffer
 lh_extend_new_file(SMgrRelation smgr, RelFileNode node)
 {
 #if PG_VERSION_NUM >= 160000
-	return ExtendBufferedRel(BMR_SMGR(smgr, RELPERSISTENCE_PERMANENT), MAIN_FORKNUM, NULL, EB_LOCK_FIRST);
+	return ExtendBufferedRel(BMR_SMGR(smgr, RELPERSISTENCE_PERMANENT), MAIN_FORKNUM, NULL,
+							 EB_LOCK_FIRST | EB_SKIP_EXTENSION_LOCK);
 #else
 	return ReadBufferWithoutRelcache(node, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL, true);
 #endif
