@@ -47,6 +47,27 @@ ifneq ($(filter 13 14 15,$(MAJORVERSION)),)
 override CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
 endif
 
+# The extension vector, by pgvector's name but on our library: the same SQL.
+VECTOR_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(top)sql/vector/vector.control)
+VECTOR_SQL     := build/vector--$(VECTOR_VERSION).sql
+
+$(VECTOR_SQL): $(top)sql/vector/head.sql $(sort $(wildcard $(top)sql/install/[456]?_*.sql $(top)sql/install/79_vector_done.sql)) $(top)sql/vector/vector.control
+	@mkdir -p $(@D)
+	cat /dev/null $(filter-out %/40_version.sql,$(filter %.sql,$^)) > $@
+
+# Never over an installed pgvector.
+install-vector: $(VECTOR_SQL)
+	@control='$(DESTDIR)$(datadir)/extension/vector.control'; \
+	if [ -e "$$control" ] && ! grep -q "libdir/lakehouse" "$$control"; then \
+		echo "pgvector is installed ($$control): nothing is written over it." >&2; \
+		echo "Databases that have it keep it; remove its package first if lakehouse is to take its place." >&2; \
+		exit 1; \
+	fi
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/extension'
+	$(INSTALL_DATA) $(top)sql/vector/vector.control $(VECTOR_SQL) '$(DESTDIR)$(datadir)/extension/'
+
+.PHONY: install-vector
+
 # Debian's PGXS tracks no headers: objects do it here (clang writes the .bc and
 # must not overwrite the .d), and every .bc depends on every header.
 $(OBJS): override CFLAGS += -MMD -MP

@@ -113,4 +113,14 @@ extern void lh_kernels_init(LhKernels *kernels, uint32_t cpu);
 extern float lh_half_to_float(LhHalf h);
 extern LhHalf lh_float_to_half(float f);	/* to nearest even */
 
+/* ---- numbers as text ---- */
+
+/*
+ * Reads a plain decimal number ("-12.5e-3") at s, which ends at `end`, as the
+ * nearest float.  False where it is not sure: no plain number, too large or
+ * too small, or so near the middle between two floats that more precision is
+ * needed; strtof() decides then.  On success *next is behind the number.
+ */
+extern bool lh_decimal_to_float(const char *s, const char *end, const char **next, float *out);
+
 #endif							/* LH_KERNELS_H */

@@ -196,6 +196,14 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 #define LH_HEX64 "%016" INT64_MODIFIER "x"
 #endif
 
+/* Soft errors came with 16; before, every error is raised. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#else
+#define errsave(context, ...) ereport_domain(ERROR, TEXTDOMAIN, __VA_ARGS__)
+#define ereturn(context, dummy_value, ...) ereport_domain(ERROR, TEXTDOMAIN, __VA_ARGS__)
+#endif
+
 /* An SQL-callable function, exported although everything else is hidden. */
 #define LH_FUNCTION(name) \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \

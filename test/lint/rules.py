@@ -229,9 +229,8 @@ def settings(tree):
 
 
 def sql_objects(tree):
-    """every SQL object has a COMMENT, every function and view a place in docs/sql.md"""
-    page = tree.root / "docs/sql.md"
-    documented = page.read_text() if page.exists() else ""
+    """every SQL object has a COMMENT, every function and view a place in docs/sql.md or docs/vector.md"""
+    documented = "".join(f.read_text() for f in tree.glob("docs/sql.md", "docs/vector.md"))
     files = {f: re.sub(r"--[^\n]*", "", f.read_text()) for f in tree.glob("sql/install/*.sql")}
     kinds = r"(FUNCTION|PROCEDURE|AGGREGATE|VIEW|TABLE|TYPE|SCHEMA|SEQUENCE|ACCESS\s+METHOD)\s+([\w.\"]+)"
     create = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:UNLOGGED\s+)?" + kinds, re.I)

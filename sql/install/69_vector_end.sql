@@ -1,0 +1,1 @@
+$lakehouse_vector$);
