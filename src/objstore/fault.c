@@ -87,7 +87,7 @@ static const struct
 bool		lh_fault_armed = false;
 
 static char *debug_fail_at = NULL;
-static const FaultSpec *fault_spec = NULL;	/* memory of the GUC machinery */
+static FaultSpec fault_spec;
 static int64 fault_passes = 0;
 
 static const char *
@@ -155,7 +155,7 @@ parse_spec(const char *text, FaultSpec *spec)
 }
 
 static bool
-check_debug_fail_at(char **newval, void **extra,
+check_debug_fail_at(char **newval, void **extra pg_attribute_unused(),
 					GucSource source pg_attribute_unused())
 {
 	FaultSpec	spec;
@@ -169,21 +169,15 @@ check_debug_fail_at(char **newval, void **extra,
 		GUC_check_errdetail("%s", problem);
 		return false;
 	}
-
-	/* The GUC machinery frees this with free(). */
-	*extra = malloc(sizeof(FaultSpec));
-	if (*extra == NULL)
-		return false;
-	memcpy(*extra, &spec, sizeof(FaultSpec));
 	return true;
 }
 
+/* Parses once more: what a check hook hands over is malloc'd in 15, palloc'd since 16. */
 static void
-assign_debug_fail_at(const char *newval pg_attribute_unused(), void *extra)
+assign_debug_fail_at(const char *newval, void *extra pg_attribute_unused())
 {
-	fault_spec = (const FaultSpec *) extra;
 	fault_passes = 0;
-	lh_fault_armed = (fault_spec != NULL);
+	lh_fault_armed = newval != NULL && *newval != '\0' && parse_spec(newval, &fault_spec) == NULL;
 }
 
 void
@@ -210,10 +204,10 @@ hit(const char *name)
 {
 	Assert(find_point(name, strlen(name)) != NULL);
 
-	if (strcmp(fault_spec->point, name) != 0 || ++fault_passes != fault_spec->nth)
+	if (strcmp(fault_spec.point, name) != 0 || ++fault_passes != fault_spec.nth)
 		return 0;
 
-	switch (fault_spec->action)
+	switch (fault_spec.action)
 	{
 		case FAULT_ERROR:
 			ereport(ERROR,
@@ -221,7 +215,7 @@ hit(const char *name)
 					 errmsg("fault point \"%s\" reached", name)));
 			break;
 		case FAULT_ERRNO:
-			return fault_spec->err;
+			return fault_spec.err;
 		case FAULT_KILL:
 			/* To oneself it is delivered before kill() returns. */
 			(void) kill(getpid(), SIGKILL);

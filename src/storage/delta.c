@@ -235,6 +235,17 @@ place_chunk(LhDeltaScan *scan, uint64 key, bytea *data, MinimalTuple row, uint32
 	return row;
 }
 
+/* A btree scan may keep what it allocates: not in a context of the caller's that is reset. */
+static HeapTuple
+next_chunk(LhDeltaScan *scan, ScanDirection direction)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(scan));
+	HeapTuple	htup = systable_getnext_ordered(scan->scan, direction);
+
+	MemoryContextSwitchTo(old);
+	return htup;
+}
+
 bool
 lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction, uint64 *row_id, MinimalTuple *tuple)
 {
@@ -246,7 +257,7 @@ lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction, uint64 *row_id, M
 
 	MemoryContextReset(scan->row_cxt);
 	scan->n_tids = 0;
-	while ((htup = systable_getnext_ordered(scan->scan, direction)) != NULL)
+	while ((htup = next_chunk(scan, direction)) != NULL)
 	{
 		uint64		key = chunk_key(scan, htup);
 		bytea	   *data;
