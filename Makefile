@@ -12,7 +12,7 @@ PG_CONFIG ?= pg_config
 top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
 HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
-	interop interop-jvm bench fuzz tools coverage
+	interop interop-jvm bench fuzz tools coverage suite-pgvector
 
 ifneq ($(filter $(HOUSE),$(MAKECMDGOALS)),)
 include $(top)test/lib/house.mk

@@ -56,6 +56,9 @@ interop: stage tools
 interop-jvm: stage
 	test/interop/run --jvm
 
+suite-pgvector: stage
+	test/suites/pgvector/run
+
 bench: stage
 	test/bench/run
 

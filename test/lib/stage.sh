@@ -12,7 +12,7 @@ log=$LH_BUILD/stage.log
 # The jobserver and goals of the calling make are not meant for this one.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 if ! { nice make -j2 all && rm -rf "$LH_BUILD/stage" &&
-	make install DESTDIR="$LH_BUILD/stage"; } >"$log" 2>&1; then
+	make install install-vector DESTDIR="$LH_BUILD/stage"; } >"$log" 2>&1; then
 	grep -E '(error|warning):|\*\*\*|undefined reference' "$log" | head -40 || tail -40 "$log"
 	say "stage: the extension does not build, see $log"
 	finish stage 0 1
