@@ -12,6 +12,7 @@ COMMENT ON SCHEMA lakehouse IS 'lakehouse tables: functions, views and catalog';
  * contents (a new one with each TRUNCATE or rewrite), table_uuid the table
  * through all of them.  A file belongs to the versions with
  * added_seq <= seq < removed_seq; 0 means not yet published and not removed.
+ * row_id_span = high_row_id - low_row_id bounds the search for a row's file.
  */
 CREATE TABLE lakehouse.lake_file (
 	file_id       int8   NOT NULL,
@@ -22,6 +23,9 @@ CREATE TABLE lakehouse.lake_file (
 	relid         oid    NOT NULL,
 	row_count     int8   NOT NULL,
 	byte_count    int8   NOT NULL,
+	low_row_id    int8   NOT NULL,
+	high_row_id   int8   NOT NULL,
+	row_id_span   int8   NOT NULL,
 	first_row_ids int8[],
 	location      text   NOT NULL,
 	name          text   NOT NULL,
@@ -30,6 +34,8 @@ CREATE TABLE lakehouse.lake_file (
 CREATE UNIQUE INDEX lake_file_id ON lakehouse.lake_file (file_id);
 CREATE INDEX lake_file_storage ON lakehouse.lake_file (storage_id, removed_seq, added_seq);
 CREATE INDEX lake_file_size ON lakehouse.lake_file (storage_id, removed_seq, byte_count);
+CREATE INDEX lake_file_row ON lakehouse.lake_file (storage_id, high_row_id);
+CREATE INDEX lake_file_span ON lakehouse.lake_file (storage_id, row_id_span);
 CREATE INDEX lake_file_table ON lakehouse.lake_file (table_uuid, removed_seq);
 COMMENT ON TABLE lakehouse.lake_file IS 'data files of lakehouse tables';
 

@@ -19,6 +19,7 @@
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "catalog/lake_rows_int.h"
 #include "catalog/lh_catalog.h"
@@ -34,6 +35,9 @@ enum
 	Anum_file_relid,
 	Anum_file_row_count,
 	Anum_file_byte_count,
+	Anum_file_low_row_id,
+	Anum_file_high_row_id,
+	Anum_file_row_id_span,
 	Anum_file_first_row_ids,
 	Anum_file_location,
 	Anum_file_name,
@@ -57,6 +61,8 @@ file_from_tuple(HeapTuple tuple, TupleDesc desc)
 	file->relid = DatumGetObjectId(values[Anum_file_relid - 1]);
 	file->row_count = DatumGetInt64(values[Anum_file_row_count - 1]);
 	file->byte_count = DatumGetInt64(values[Anum_file_byte_count - 1]);
+	file->low_row_id = (uint64) DatumGetInt64(values[Anum_file_low_row_id - 1]);
+	file->high_row_id = (uint64) DatumGetInt64(values[Anum_file_high_row_id - 1]);
 	if (!isnull[Anum_file_first_row_ids - 1])
 	{
 		ArrayType  *array = DatumGetArrayTypePCopy(values[Anum_file_first_row_ids - 1]);
@@ -70,6 +76,7 @@ file_from_tuple(HeapTuple tuple, TupleDesc desc)
 	/* kept as it is stored: most scans of many files need few footers */
 	file->footer = (bytea *) DatumGetPointer(datumCopy(values[Anum_file_footer - 1], false, -1));
 	file->tid = tuple->t_self;
+	file->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 	return file;
 }
 
@@ -113,6 +120,9 @@ lh_file_insert(const LhFile *file, CommandId cid)
 	values[Anum_file_relid - 1] = ObjectIdGetDatum(file->relid);
 	values[Anum_file_row_count - 1] = Int64GetDatum(file->row_count);
 	values[Anum_file_byte_count - 1] = Int64GetDatum(file->byte_count);
+	values[Anum_file_low_row_id - 1] = Int64GetDatum((int64) file->low_row_id);
+	values[Anum_file_high_row_id - 1] = Int64GetDatum((int64) file->high_row_id);
+	values[Anum_file_row_id_span - 1] = Int64GetDatum((int64) (file->high_row_id - file->low_row_id));
 	if (file->n_first_row_ids == 0)
 		isnull[Anum_file_first_row_ids - 1] = true;
 	else
@@ -139,11 +149,9 @@ compare_files(const ListCell *a, const ListCell *b)
 {
 	const LhFile *fa = lfirst(a);
 	const LhFile *fb = lfirst(b);
-	int64		ra = fa->n_first_row_ids > 0 ? fa->first_row_ids[0] : -1;
-	int64		rb = fb->n_first_row_ids > 0 ? fb->first_row_ids[0] : -1;
 
-	if (ra != rb)
-		return ra < rb ? -1 : 1;
+	if (fa->low_row_id != fb->low_row_id)
+		return fa->low_row_id < fb->low_row_id ? -1 : 1;
 	return fa->file_id < fb->file_id ? -1 : fa->file_id > fb->file_id;
 }
 
@@ -197,6 +205,73 @@ lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot)
 	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
 	ScanKeyInit(&keys[2], Anum_file_byte_count, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(byte_count));
 	return scan_files("lake_file_size", 3, keys, snapshot, is_published, NULL);
+}
+
+/* No file of the storage has a wider range of row ids. */
+static uint64
+widest_span(Relation rel, int64 storage_id)
+{
+	ScanKeyData key;
+	Relation	index = index_open(lake_index("lake_file_span"), AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint64		span = 0;
+	bool		isnull;
+
+	ScanKeyInit(&key, Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	scan = systable_beginscan_ordered(rel, index, SnapshotAny, 1, &key);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		span = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_row_id_span, RelationGetDescr(rel), &isnull));
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	return span;
+}
+
+/*
+ * Files in the order of their highest row ids, from the one that could hold
+ * the row on.  Mostly it is the first.  When it is not, the widest range of
+ * any file says where to stop.
+ */
+LhFile *
+lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds holds, void *arg)
+{
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	Relation	index = index_open(lake_index("lake_file_row"), AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint64		last = PG_UINT64_MAX;	/* that is worth looking at */
+	LhFile	   *found = NULL;
+
+	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	ScanKeyInit(&keys[1], Anum_file_high_row_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum((int64) row_id));
+	scan = systable_beginscan_ordered(rel, index, snapshot, 2, keys);
+	while (found == NULL && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		bool		isnull;
+		uint64		low = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_low_row_id, desc, &isnull));
+		uint64		high = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_high_row_id, desc, &isnull));
+
+		if (high > last)
+			break;
+		if (low <= row_id &&
+			(snapshot == SnapshotAny ||
+			 DatumGetInt64(heap_getattr(tuple, Anum_file_removed_seq, desc, &isnull)) == 0))
+		{
+			LhFile	   *file = file_from_tuple(tuple, desc);
+
+			if (holds(file, arg))
+				found = file;
+		}
+		else if (last == PG_UINT64_MAX)
+			last = row_id + widest_span(rel, storage_id);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return found;
 }
 
 void

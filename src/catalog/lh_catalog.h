@@ -70,6 +70,13 @@ extern void lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid);
 extern void lh_metapage_set_rewriter(Relation rel);
 extern void lh_metapage_check_snapshot(Relation rel, Snapshot snapshot);
 
+/*
+ * Dead rows go for good: an index that is built now lacks them, although
+ * snapshots older than their removal may see them.
+ */
+extern void lh_metapage_note_removal(Relation rel);
+extern bool lh_metapage_removed_since(Relation rel, TransactionId horizon);
+
 /* A new storage id: the contents are another incarnation (in-place TRUNCATE). */
 extern void lh_metapage_renew(Relation rel);
 
@@ -128,12 +135,15 @@ typedef struct LhFile
 	Oid			relid;			/* of the table; of the original while it is rewritten */
 	int64		row_count;
 	int64		byte_count;
+	uint64		low_row_id;
+	uint64		high_row_id;
 	int			n_first_row_ids;	/* 0: the file has a _row_id column */
 	int64	   *first_row_ids;	/* of each row group */
 	char	   *location;
 	char	   *name;
 	bytea	   *footer;			/* possibly toasted, see lh_file_meta() */
-	ItemPointerData tid;		/* of the catalog row */
+	ItemPointerData tid;		/* of the catalog row, */
+	TransactionId xmin;			/* and who inserted it */
 } LhFile;
 
 /* Parses (and palloc's in CurrentMemoryContext) the footer of a file. */
@@ -149,6 +159,15 @@ extern List *lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot)
 
 /* Published files below a size. */
 extern List *lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot);
+
+/*
+ * The file that holds a row: of those in whose range of row ids it lies, the
+ * first that `holds` says yes to.  Files that are removed count for SnapshotAny
+ * only.  NULL: none.
+ */
+typedef bool (*LhFileHolds) (const LhFile *file, void *arg);
+
+extern LhFile *lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds holds, void *arg);
 
 typedef struct LhFileTotals
 {

@@ -45,6 +45,7 @@
  *     48    8  full transaction id of the VACUUM FULL or CLUSTER that made it; 0 none
  *     56    4  database, and
  *     60    4  relation file that the page was written for: a copy is logged anew
+ *     64    8  full transaction id that last removed dead rows for good; 0 none
  */
 typedef struct MetaPageDisk
 {
@@ -57,9 +58,10 @@ typedef struct MetaPageDisk
 	uint64		rewriter;
 	uint32		database;
 	uint32		file;
+	uint64		remover;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 64, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 72, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -264,6 +266,29 @@ lh_metapage_set_rewriter(Relation rel)
 	meta->rewriter = U64FromFullTransactionId(xid);
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
+}
+
+void
+lh_metapage_note_removal(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	meta->remover = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	log_metapage(rel, buffer, meta->next_row_id);
+	UnlockReleaseBuffer(buffer);
+}
+
+bool
+lh_metapage_removed_since(Relation rel, TransactionId horizon)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	uint64		remover = PageGetMeta(BufferGetPage(buffer))->remover;
+
+	UnlockReleaseBuffer(buffer);
+	return remover != 0 &&
+		U64FromFullTransactionId(ReadNextFullTransactionId()) - remover < PG_INT32_MAX &&
+		TransactionIdFollowsOrEquals((TransactionId) remover, horizon);
 }
 
 void

@@ -157,7 +157,7 @@ add_rows(LhAggState *state)
 
 	for (int row = 0; row < scan->batch.n_rows; row++)
 	{
-		if (scan->filtered && !scan->selected[row])
+		if (scan->masked && !scan->selected[row])
 			continue;
 		lh_scan_store(scan, row);
 		taken += add_row(state);

@@ -169,7 +169,8 @@ typedef struct LhScanState
 
 	LhBatch		batch;
 	int			row;
-	bool		filtered;		/* selected[] is valid for the batch */
+	bool		masked;			/* selected[] is valid for the batch */
+	bool		filtered;		/* and the filter has had its say in it */
 	int			n_selected;
 	uint8		selected[LH_BATCH_ROWS];
 	bool		decoded;		/* values and isnull are, for the batch */

@@ -126,6 +126,33 @@ begin_rows(LhScanState *state)
 
 /* ---- rows ---- */
 
+/* Which rows of the batch may pass: the live ones that the vectorised filter lets through. */
+static void
+select_rows(LhScanState *state, const LhBatch *batch)
+{
+	int			n = lh_filter_run(state->filter, batch->reader, batch->n_rows, state->selected);
+
+	state->filtered = n >= 0;
+	if (state->filtered)
+	{
+		state->n_selected = n;
+		state->masked = true;
+	}
+	if (batch->live != NULL)
+	{
+		if (state->filtered)
+		{
+			state->n_selected = 0;
+			for (int i = 0; i < batch->n_rows; i++)
+				state->n_selected += (state->selected[i] &= batch->live[i]);
+		}
+		else
+			memcpy(state->selected, batch->live, batch->n_rows);
+	}
+	if (state->n_selected < batch->n_rows)
+		lh_file_reader_select(batch->reader, state->selected);
+}
+
 bool
 lh_scan_next_batch(LhScanState *state, ScanDirection direction)
 {
@@ -144,16 +171,12 @@ lh_scan_next_batch(LhScanState *state, ScanDirection direction)
 			return false;
 		}
 		state->decoded = state->filtered = false;
-		state->n_selected = batch->n_rows;
+		state->masked = batch->live != NULL;
+		state->n_selected = batch->n_live;
 		if (batch->reader == NULL)
 			return true;
-		state->n_selected = lh_filter_run(state->filter, batch->reader, batch->n_rows, state->selected);
-		state->filtered = state->n_selected >= 0;
-		if (!state->filtered)
-			state->n_selected = batch->n_rows;
-		if (state->n_selected < batch->n_rows)
-			lh_file_reader_select(batch->reader, state->selected);
-		InstrCountFiltered1(&state->css, batch->n_rows - state->n_selected);
+		select_rows(state, batch);
+		InstrCountFiltered1(&state->css, batch->n_live - state->n_selected);
 		if (state->n_selected > 0)
 			return true;
 	}
@@ -214,6 +237,10 @@ lh_scan_store(LhScanState *state, int row)
 		row_id = lh_file_reader_row_id(state->batch.reader, row);
 	}
 	ExecStoreVirtualTuple(slot);
+	if (state->batch.reader == NULL)
+		lh_slot_set_origin(slot, state->batch.xmin, state->batch.cmin);
+	else
+		lh_slot_set_origin(slot, lh_file_inserter(lh_file_reader_file(state->batch.reader)), FirstCommandId);
 	lh_row_id_to_tid(row_id, &slot->tts_tid);
 	slot->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
 	pgstat_count_heap_getnext(state->css.ss.ss_currentRelation);
@@ -238,7 +265,7 @@ next_row(ScanState *ss)
 			}
 			state->row = step > 0 ? 0 : state->batch.n_rows - 1;
 		}
-		if (!state->filtered || state->selected[state->row])
+		if (!state->masked || state->selected[state->row])
 			break;
 	}
 	lh_scan_store(state, state->row);

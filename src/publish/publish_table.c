@@ -37,25 +37,30 @@
 
 typedef struct DeltaShape
 {
-	int64		rows;
+	int64		rows;			/* to move */
 	int64		breaks;			/* places where ids are not consecutive */
+	int64		dead;			/* rows that go for good */
 } DeltaShape;
 
 static void
 look_at_delta(Relation rel, Snapshot snapshot, DeltaShape *shape)
 {
-	LhDeltaScan *scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
-	uint64		row_id;
+	LhDeltaScan *scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID, true);
 	uint64		expected = 0;
-	MinimalTuple tuple;
+	const LhDeltaRow *row;
 
 	memset(shape, 0, sizeof(*shape));
-	while (lh_delta_scan_next(scan, ForwardScanDirection, &row_id, &tuple))
+	while ((row = lh_delta_scan_next(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (shape->rows > 0 && row_id != expected)
+		if (row->dead)
+		{
+			shape->dead++;
+			continue;
+		}
+		if (shape->rows > 0 && row->row_id != expected)
 			shape->breaks++;
-		expected = row_id + 1;
+		expected = row->row_id + 1;
 		shape->rows++;
 	}
 	lh_delta_scan_end(scan);
@@ -71,7 +76,21 @@ end_file(LhFileWriter *writer, List *files)
 	return lappend(files, file);
 }
 
-/* Moves what snapshot sees of the delta into files, and returns these. */
+static void
+put_delta_row(LhFileWriter *writer, const LhDeltaRow *row, TupleDesc desc, Datum *values, bool *isnull)
+{
+	HeapTupleData htup;
+
+	htup.t_len = row->tuple->t_len + MINIMAL_TUPLE_OFFSET;
+	htup.t_data = (HeapTupleHeader) ((char *) row->tuple - MINIMAL_TUPLE_OFFSET);
+	heap_deform_tuple(&htup, desc, values, isnull);
+	lh_file_writer_put(writer, values, isnull, row->row_id);
+}
+
+/*
+ * Moves what snapshot sees of the delta into files, and returns these.  Dead
+ * rows go for good, with their tombstones.
+ */
 static List *
 move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 {
@@ -80,32 +99,35 @@ move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 	bool	   *isnull = palloc(sizeof(bool) * Max(desc->natts, 1));
 	List	   *files = NIL;
 	LhFileWriter *writer = NULL;
+	LhMarks    *marks;
 	LhOptions	options;
 	DeltaShape	shape;
 	LhDeltaScan *scan;
-	uint64		row_id;
-	MinimalTuple tuple;
+	const LhDeltaRow *row;
 
 	look_at_delta(rel, snapshot, &shape);
-	if (shape.rows == 0)
+	if (shape.rows == 0 && shape.dead == 0)
 		return NIL;
+	if (shape.dead > 0)
+		lh_metapage_note_removal(rel);
 	lh_options_of(rel, &options);
-	scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
-	while (lh_delta_scan_next(scan, ForwardScanDirection, &row_id, &tuple))
+	marks = lh_marks_begin(rel, RowExclusiveLock);
+	scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID, true);
+	while ((row = lh_delta_scan_next(scan, ForwardScanDirection)) != NULL)
 	{
-		HeapTupleData htup;
-
 		CHECK_FOR_INTERRUPTS();
-		if (writer == NULL)
-			writer = lh_file_writer_begin(rel, desc, &options, &identity->table_uuid,
-										  identity->storage_id,
-										  lh_wants_row_ids(shape.rows, shape.breaks));
-		htup.t_len = tuple->t_len + MINIMAL_TUPLE_OFFSET;
-		htup.t_data = (HeapTupleHeader) ((char *) tuple - MINIMAL_TUPLE_OFFSET);
-		heap_deform_tuple(&htup, desc, values, isnull);
-		lh_file_writer_put(writer, values, isnull, row_id);
+		if (!row->dead)
+		{
+			if (writer == NULL)
+				writer = lh_file_writer_begin(rel, desc, &options, &identity->table_uuid,
+											  identity->storage_id,
+											  lh_wants_row_ids(shape.rows, shape.breaks));
+			put_delta_row(writer, row, desc, values, isnull);
+			if (row->lineage.n > 0)
+				lh_lineage_keep(marks, row->row_id, &row->lineage);
+		}
 		lh_delta_scan_delete(scan);
-		if (lh_file_writer_is_full(writer))
+		if (writer != NULL && lh_file_writer_is_full(writer))
 		{
 			files = end_file(writer, files);
 			writer = NULL;
@@ -114,6 +136,7 @@ move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 	if (writer != NULL)
 		files = end_file(writer, files);
 	lh_delta_scan_end(scan);
+	lh_marks_end(marks);
 	CommandCounterIncrement();
 	return files;
 }

@@ -169,8 +169,10 @@ lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull
 	lh_shape_put_row(writer->shape, writer->pq, values, isnull, (int64) row_id);
 	lh_types_end(nest);
 
+	if (writer->file->row_count++ == 0)
+		writer->file->low_row_id = row_id;
+	writer->file->high_row_id = row_id;
 	writer->next_row_id = row_id + 1;
-	writer->file->row_count++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(writer->row_cxt);
 }

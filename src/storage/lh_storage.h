@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/sdir.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "executor/tuptable.h"
 #include "port/atomics.h"
@@ -17,27 +18,148 @@
 
 #include "catalog/lh_catalog.h"
 
-/* ---- delta (delta.c): rows of small statements, in the table's TOAST relation ---- */
+/* ---- delta (delta.c, delta_scan.c): rows of small statements, in the table's TOAST relation ---- */
+
+/*
+ * Rows that a row came from by updates, as far as somebody may still hold a
+ * lock on them.  Who locks or changes the row asks for their locks, too.
+ */
+typedef struct LhLineage
+{
+	uint32		n;
+	uint64	   *ancestors;
+} LhLineage;
+
+/* A row of the delta; lies in memory of its scan until the next call. */
+typedef struct LhDeltaRow
+{
+	uint64		row_id;
+	MinimalTuple tuple;			/* with the attributes the table had when it was written */
+	TransactionId xmin;
+	CommandId	cmin;			/* raw */
+	bool		dead;			/* the snapshot sees its tombstone */
+	LhLineage	lineage;
+} LhDeltaRow;
 
 typedef struct LhDeltaScan LhDeltaScan;
 
 /* False when the table has no delta: everything is written to files then. */
 extern bool lh_delta_exists(Relation rel);
-extern void lh_delta_insert(Relation rel, uint64 row_id, TupleTableSlot *slot, CommandId cid);
+extern bool lh_delta_is_empty(Relation rel);
 
-/*
- * Scans rows by row id, from `first` to `last`.  The tuple of _next lies in
- * memory of the scan until the next call; it has the attributes that the
- * table had when it was written.
- */
-extern LhDeltaScan *lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last);
-extern bool lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction,
-							   uint64 *row_id, MinimalTuple *tuple);
-extern void lh_delta_scan_delete(LhDeltaScan *scan);	/* the row last returned */
+/* token != 0: speculatively.  lineage may be NULL. */
+extern void lh_delta_insert(Relation rel, uint64 row_id, TupleTableSlot *slot, const LhLineage *lineage,
+							CommandId cid, uint32 token);
+extern void lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succeeded);
+
+/* Scans rows by row id, from `first` to `last`; dead ones only if with_dead. */
+extern LhDeltaScan *lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, bool with_dead);
+extern void lh_delta_scan_range(LhDeltaScan *scan, uint64 first, uint64 last);	/* begins anew */
+extern const LhDeltaRow *lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction);
+
+/* Has it passed any tombstone, be it of a row that is elsewhere? */
+extern bool lh_delta_scan_saw_tombstone(const LhDeltaScan *scan);
+
+/* The row last returned, and its tombstone if it is dead.  For the publisher. */
+extern void lh_delta_scan_delete(LhDeltaScan *scan);
 extern void lh_delta_scan_end(LhDeltaScan *scan);
 
-/* The number of rows that snapshot sees, without putting them together. */
+/*
+ * The number of rows in the delta that snapshot sees, less the number of rows
+ * with a tombstone, wherever they are.
+ */
 extern int64 lh_delta_count(Relation rel, Snapshot snapshot);
+
+/* ---- marks of rows (mark.c): tombstones and row locks ---- */
+
+typedef enum LhTombstoneKind
+{
+	LH_TOMB_DELETED = 1,
+	LH_TOMB_UPDATED,			/* no key column changed: lets KEY SHARE locks pass */
+	LH_TOMB_UPDATED_KEY,
+	LH_TOMB_MOVED				/* to another partition */
+} LhTombstoneKind;
+
+typedef struct LhTombstone
+{
+	uint64		row_id;
+	uint64		successor;		/* of LH_TOMB_UPDATED* */
+	LhTombstoneKind kind;
+	TransactionId xmin;			/* who buried it */
+	ItemPointerData tid;		/* of the entry */
+} LhTombstone;
+
+/*
+ * Tombstones that a snapshot sees, of rows from `first` to `last` in the order
+ * of row ids, wherever the rows are.  For every snapshot, a row that is still
+ * counted in the delta or in a file, yet dead, has exactly one mark.
+ */
+typedef struct LhTombstoneScan LhTombstoneScan;
+
+extern LhTombstoneScan *lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last);
+extern const LhTombstone *lh_tombstone_scan_next(LhTombstoneScan *scan);
+extern void lh_tombstone_scan_delete(LhTombstoneScan *scan);	/* the one last returned */
+extern void lh_tombstone_scan_end(LhTombstoneScan *scan);
+
+typedef enum LhWho
+{
+	LH_WHO_NOBODY,				/* or one that has aborted */
+	LH_WHO_SELF,
+	LH_WHO_OTHER,				/* still running, or prepared */
+	LH_WHO_COMMITTED
+} LhWho;
+
+/* Everything the delta knows of a row right now, whatever a snapshot sees. */
+typedef struct LhRowMarks
+{
+	LhWho		inserter;		/* of the row's entry in the delta; LH_WHO_NOBODY: no such entry */
+	TransactionId insert_xid;
+	CommandId	insert_cid;		/* if LH_WHO_SELF */
+	uint32		speculative_token;
+	bool		in_delta;		/* the publisher has not moved it away */
+	LhLineage	lineage;
+
+	LhWho		deleter;		/* LH_WHO_NOBODY: no tombstone */
+	TransactionId delete_xid;
+	CommandId	delete_cid;		/* if LH_WHO_SELF */
+	LhTombstoneKind kind;
+	uint64		successor;
+
+	ItemPointerData lock_tid;	/* invalid: nobody has ever locked it */
+} LhRowMarks;
+
+typedef struct LhMarks LhMarks;
+
+/* `mode` is AccessShareLock for looking only, else RowExclusiveLock. */
+extern LhMarks *lh_marks_begin(Relation rel, LOCKMODE mode);
+extern void lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m);
+extern void lh_marks_end(LhMarks *marks);
+
+/*
+ * Locks a row, as table_tuple_lock() does without following updates.  Other
+ * results than TM_Ok and TM_WouldBlock fill `failure` (but traversed), TM_Invisible does not.
+ */
+extern TM_Result lh_row_lock(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+							 LockWaitPolicy policy, LhRowMarks *m, TM_FailureData *failure);
+
+/*
+ * Waits until nobody else is changing or locking the row in a way that
+ * conflicts with `mode`.  After TM_Ok nobody can do so until _end_change; that
+ * must come soon, and lh_row_bury() before it.
+ */
+extern TM_Result lh_row_begin_change(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+									 bool wait, LhRowMarks *m, TM_FailureData *failure);
+extern void lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successor, CommandId cid);
+extern void lh_row_end_change(LhMarks *marks, uint64 row_id);
+
+/* Has this transaction, perhaps among others, a lock on the row that m describes? */
+extern bool lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m);
+
+/* Ancestors of the row that supersedes this one, which m describes. */
+extern void lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LhLineage *lineage);
+
+/* A row leaves the delta: keeps what of its lineage still matters.  For the publisher. */
+extern void lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage);
 
 /* ---- one Parquet file being written (file_writer.c) ---- */
 
@@ -118,6 +240,9 @@ extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
 extern void lh_file_reader_sparse(LhFileReader *reader);
 extern void lh_file_reader_close(LhFileReader *reader);
 
+/* xmin of the file's rows, as far as it is known; FrozenTransactionId else. */
+extern TransactionId lh_file_inserter(const LhFile *file);
+
 /* ---- scan over files and delta (row_scan.c) ---- */
 
 /* Shared between the processes of a parallel scan; zero to start. */
@@ -152,9 +277,13 @@ typedef struct LhScanCounters
 typedef struct LhBatch
 {
 	int			n_rows;
+	int			n_live;			/* > 0 */
+	const uint8 *live;			/* [n_rows], 0: the row is dead; NULL: all live */
 	LhFileReader *reader;		/* with this batch; NULL: one row of the delta */
 	uint64		row_id;
 	MinimalTuple tuple;
+	TransactionId xmin;			/* of the delta's row */
+	CommandId	cmin;
 } LhBatch;
 
 /*
@@ -167,14 +296,22 @@ typedef struct LhRow
 	LhFileReader *reader;		/* NULL: from the delta */
 	int			row;
 	MinimalTuple tuple;
+	bool		dead;			/* only where dead rows are asked for */
+	TransactionId xmin;			/* as far as it is known; FrozenTransactionId else */
+	CommandId	cmin;			/* raw */
 } LhRow;
 
 /*
- * Scans what `snapshot` sees of rel.  files != NIL or !with_delta: these
- * files instead (time travel).  The snapshot must stay registered.
+ * Scans what `snapshot` sees of rel, as near to the order of row ids as its
+ * files allow.  The snapshot must stay registered.
  */
 extern LhRowScan *lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared);
+
+/* Scans these files instead, all rows of them (time travel). */
 extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files);
+
+/* Before the first row: dead rows come too, marked, by lh_row_scan_next(). */
+extern void lh_row_scan_want_dead(LhRowScan *scan);
 
 /* Before the first row; `hints` is used until the end. */
 extern void lh_row_scan_set_hints(LhRowScan *scan, const LhScanHints *hints);
@@ -189,12 +326,41 @@ extern bool lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection dire
 extern void lh_row_scan_rescan(LhRowScan *scan);
 extern void lh_row_scan_end(LhRowScan *scan);
 
-/* One row by its id, or false.  The row is valid until the next call or the end. */
+/*
+ * One row by its id, if the snapshot sees it.  The row is valid until the next
+ * call or the end.  SnapshotAny finds any row that was ever inserted, dead or
+ * not.
+ */
 typedef struct LhRowFetch LhRowFetch;
 
 extern LhRowFetch *lh_row_fetch_begin(Relation rel);
 extern bool lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row);
 extern void lh_row_fetch_end(LhRowFetch *fetch);
+
+/*
+ * Is the row there, for a snapshot that is no MVCC snapshot?  With
+ * SnapshotDirty it fills in who must be waited for.  Reads no object and takes
+ * no lock that the inserting statement does not hold already: unique checks
+ * call it with an index page locked.
+ */
+extern bool lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot);
+
+/* ---- the slot of scans (row_slot.c): decodes columns when somebody looks at them ---- */
+
+extern void lh_slot_ops_init(void);
+extern const TupleTableSlotOps *lh_slot_callbacks(Relation rel);
+extern bool lh_slot_is_ours(TupleTableSlot *slot);
+extern void lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid);
+
+/* A row that is there, to be read when somebody looks at a column.  rel must stay open. */
+extern void lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer tid);
+
+/* xmin and raw cmin of the row that was stored. */
+extern void lh_slot_set_origin(TupleTableSlot *slot, TransactionId xmin, CommandId cmin);
+
+/* System columns of a row that this transaction has just written. */
+extern void lh_slot_set_inserted(TupleTableSlot *slot, CommandId cid);
+extern void lh_slot_set_xmax(TupleTableSlot *slot, TransactionId xmax);
 
 /*
  * Time travel: a sampling method whose NextSampleBlock is this function keeps
@@ -219,6 +385,10 @@ extern int64 lh_row_count(Relation rel, Snapshot snapshot);
  * that the statement is known to be a big one.
  */
 extern void lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk);
+
+/* The same into the delta, as what supersedes another row, or speculatively. */
+extern uint64 lh_statement_insert_delta(Relation rel, TupleTableSlot *slot, const LhLineage *lineage,
+										CommandId cid, uint32 token);
 
 /* Ends the files of statements on rel / of statements deeper than depth / of all. */
 extern void lh_statement_end(Relation rel);

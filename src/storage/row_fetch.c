@@ -1,9 +1,14 @@
 /*
  * row_fetch.c
  *	  Single rows by their id: from the delta, or from the file that holds it.
+ *
+ * A fetch keeps the file it found last open: an index scan tends to come back
+ * to it.  It asks the catalog again whenever the row may be elsewhere, or the
+ * snapshot is another.
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -13,93 +18,121 @@
 struct LhRowFetch
 {
 	MemoryContext cxt;
+	MemoryContext file_cxt;		/* of the file */
 	Relation	rel;
 	int64		storage_id;
+	bool		has_delta;
 	LhDeltaScan *delta;			/* holds the last tuple */
-	List	   *files;
-	Snapshot	files_snapshot; /* what files were listed for */
-	CommandId	files_curcid;
-	LhFileReader *reader;
-	const LhFile *reader_file;
+	Snapshot	delta_snapshot; /* of that scan */
+	LhFile	   *file;			/* NULL: none */
+	LhFileReader *reader;		/* NULL: not read yet */
+	Snapshot	file_snapshot;	/* that saw the file */
+	CommandId	file_curcid;
 };
 
 LhRowFetch *
 lh_row_fetch_begin(Relation rel)
 {
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse fetch", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse fetch", ALLOCSET_SMALL_SIZES);
 	LhRowFetch *fetch = MemoryContextAllocZero(cxt, sizeof(LhRowFetch));
 	LhIdentity	identity;
 
 	lh_metapage_read(rel, &identity);
 	fetch->cxt = cxt;
+	fetch->file_cxt = AllocSetContextCreate(cxt, "lakehouse fetched file", ALLOCSET_SMALL_SIZES);
 	fetch->rel = rel;
 	fetch->storage_id = identity.storage_id;
+	fetch->has_delta = lh_delta_exists(rel);
 	return fetch;
 }
 
+/* ---- the delta ---- */
+
 static bool
-fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row)
+fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row, bool *buried)
 {
-	if (fetch->delta != NULL)
-		lh_delta_scan_end(fetch->delta);
-	fetch->delta = NULL;
-	if (!lh_delta_exists(fetch->rel))
+	const LhDeltaRow *found;
+
+	*buried = false;
+	if (!fetch->has_delta)
 		return false;
-	fetch->delta = lh_delta_scan_begin(fetch->rel, snapshot, row_id, row_id);
+	if (fetch->delta != NULL && fetch->delta_snapshot != snapshot)
+	{
+		lh_delta_scan_end(fetch->delta);
+		fetch->delta = NULL;
+	}
+	if (fetch->delta == NULL)
+		fetch->delta = lh_delta_scan_begin(fetch->rel, snapshot, row_id, row_id, snapshot == SnapshotAny);
+	else
+		lh_delta_scan_range(fetch->delta, row_id, row_id);
+	fetch->delta_snapshot = snapshot;
+	found = lh_delta_scan_next(fetch->delta, ForwardScanDirection);
+	if (found == NULL)
+	{
+		*buried = lh_delta_scan_saw_tombstone(fetch->delta);
+		return false;
+	}
 	row->reader = NULL;
-	return lh_delta_scan_next(fetch->delta, ForwardScanDirection, &row->row_id, &row->tuple) &&
-		row->row_id == row_id;
+	row->tuple = found->tuple;
+	row->xmin = found->xmin;
+	row->cmin = found->cmin;
+	return true;
+}
+
+/* ---- files ---- */
+
+typedef struct Holds
+{
+	LhRowFetch *fetch;
+	uint64		row_id;
+	TupleDesc	desc;
+} Holds;
+
+static void
+forget_file(LhRowFetch *fetch)
+{
+	if (fetch->reader != NULL)
+		lh_file_reader_close(fetch->reader);
+	fetch->reader = NULL;
+	fetch->file = NULL;
+	MemoryContextReset(fetch->file_cxt);
 }
 
 static LhFileReader *
-open_file(LhRowFetch *fetch, const LhFile *file, TupleDesc desc)
+open_reader(LhRowFetch *fetch, const LhFile *file, TupleDesc desc)
 {
-	if (fetch->reader_file != file)
-	{
-		if (fetch->reader != NULL)
-			lh_file_reader_close(fetch->reader);
-		fetch->reader = NULL;
-		fetch->reader = lh_file_reader_open(file, desc);
-		lh_file_reader_sparse(fetch->reader);
-		fetch->reader_file = file;
-	}
+	if (fetch->reader != NULL && lh_file_reader_file(fetch->reader) == file)
+		return fetch->reader;
+	if (fetch->reader != NULL)
+		lh_file_reader_close(fetch->reader);
+	fetch->reader = NULL;
+	fetch->reader = lh_file_reader_open(file, desc);
+	lh_file_reader_sparse(fetch->reader);
 	return fetch->reader;
 }
 
-static void
-stand_on(LhFileReader *reader, int64 place, LhRow *row)
-{
-	lh_file_reader_batch(reader, place, 1);
-	row->reader = reader;
-	row->row = 0;
-}
-
-/* A file whose catalog row has the first id of each row group. */
+/* In a file whose catalog row has the first id of each row group. */
 static bool
-find_by_range(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
+place_by_range(const LhFile *file, uint64 row_id, int *row_group, int64 *place)
 {
-	for (int g = 0; g < file->n_first_row_ids; g++)
-	{
-		uint64		first = (uint64) file->first_row_ids[g];
-		LhFileReader *reader;
+	int			g;
+	LhPqFileMeta *meta;
 
-		if (row_id < first || row_id >= first + file->row_count)
-			continue;
-		reader = open_file(fetch, file, desc);
-		if (row_id - first >= (uint64) lh_file_reader_meta(reader)->row_groups[g].num_rows)
-			continue;
-		lh_file_reader_group(reader, g);
-		stand_on(reader, (int64) (row_id - first), row);
+	for (g = file->n_first_row_ids - 1; g > 0 && row_id < (uint64) file->first_row_ids[g]; g--)
+		;
+	*row_group = g;
+	*place = (int64) (row_id - (uint64) file->first_row_ids[g]);
+	/* the file's ids have gaps? then the footer knows how many the group has */
+	if (file->high_row_id - file->low_row_id + 1 == (uint64) file->row_count)
 		return true;
-	}
-	return false;
+	meta = lh_file_meta(file);
+	return *place < meta->row_groups[g].num_rows;
 }
 
-/* A file with a _row_id column, in which ids ascend. */
+/* In a file with a _row_id column, in which ids ascend. */
 static bool
-find_by_column(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id, LhRow *row)
+place_by_column(LhFileReader *reader, uint64 row_id, int *row_group, int64 *place)
 {
-	LhFileReader *reader = open_file(fetch, file, desc);
 	int			n_groups = lh_file_reader_meta(reader)->n_row_groups;
 
 	for (int g = 0; g < n_groups; g++)
@@ -109,7 +142,7 @@ find_by_column(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row
 
 		lh_file_reader_group(reader, g);
 		high = lh_file_reader_group_rows(reader) - 1;
-		stand_on(reader, high, row);
+		lh_file_reader_batch(reader, high, 1);
 		if (lh_file_reader_row_id(reader, 0) < row_id)
 			continue;
 		/* the first row whose id is not below */
@@ -117,53 +150,93 @@ find_by_column(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row
 		{
 			int64		mid = (low + high) / 2;
 
-			stand_on(reader, mid, row);
+			lh_file_reader_batch(reader, mid, 1);
 			if (lh_file_reader_row_id(reader, 0) < row_id)
 				low = mid + 1;
 			else
 				high = mid;
 		}
-		stand_on(reader, low, row);
+		lh_file_reader_batch(reader, low, 1);
+		*row_group = g;
+		*place = low;
 		return lh_file_reader_row_id(reader, 0) == row_id;
 	}
 	return false;
+}
+
+static bool
+holds(const LhFile *file, void *arg)
+{
+	Holds	   *h = arg;
+	int			row_group;
+	int64		place;
+
+	if (file->n_first_row_ids > 0)
+		return place_by_range(file, h->row_id, &row_group, &place);
+	return place_by_column(open_reader(h->fetch, file, h->desc), h->row_id, &row_group, &place);
+}
+
+static bool
+find_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot)
+{
+	Holds		h = {fetch, row_id, desc};
+	CommandId	curcid = IsMVCCSnapshot(snapshot) ? snapshot->curcid : 0;
+	MemoryContext old;
+
+	if (fetch->file != NULL && fetch->file_snapshot == snapshot && fetch->file_curcid == curcid &&
+		IsMVCCSnapshot(snapshot) &&
+		row_id >= fetch->file->low_row_id && row_id <= fetch->file->high_row_id &&
+		holds(fetch->file, &h))
+		return true;
+	forget_file(fetch);
+	lh_metapage_check_snapshot(fetch->rel, snapshot);
+	old = MemoryContextSwitchTo(fetch->file_cxt);
+	fetch->file = lh_file_find(fetch->storage_id, row_id, snapshot, holds, &h);
+	MemoryContextSwitchTo(old);
+	fetch->file_snapshot = snapshot;
+	fetch->file_curcid = curcid;
+	return fetch->file != NULL;
+}
+
+static void
+fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(fetch->file_cxt);
+	LhFileReader *reader = open_reader(fetch, fetch->file, desc);
+	int			row_group;
+	int64		place;
+	bool		there;
+
+	there = fetch->file->n_first_row_ids > 0 ?
+		place_by_range(fetch->file, row_id, &row_group, &place) :
+		place_by_column(reader, row_id, &row_group, &place);
+	Assert(there);
+	(void) there;
+	lh_file_reader_group(reader, row_group);
+	lh_file_reader_batch(reader, place, 1);
+	row->reader = reader;
+	row->row = 0;
+	row->xmin = lh_file_inserter(fetch->file);
+	row->cmin = FirstCommandId;
+	MemoryContextSwitchTo(old);
 }
 
 bool
 lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
-	CommandId	curcid = IsMVCCSnapshot(snapshot) ? snapshot->curcid : 0;
+	bool		buried;
 	bool		found;
-	ListCell   *lc;
 
-	found = fetch_from_delta(fetch, row_id, snapshot, row);
-	if (!found && (fetch->files_snapshot != snapshot || fetch->files_curcid != curcid ||
-				   !IsMVCCSnapshot(snapshot)))
-	{
-		if (fetch->reader != NULL)
-			lh_file_reader_close(fetch->reader);
-		fetch->reader = NULL;
-		fetch->reader_file = NULL;
-		lh_metapage_check_snapshot(fetch->rel, snapshot);
-		fetch->files = lh_file_list(fetch->storage_id, false, snapshot);
-		fetch->files_snapshot = snapshot;
-		fetch->files_curcid = curcid;
-	}
-	if (!found)
-	{
-		foreach(lc, fetch->files)
-		{
-			LhFile	   *file = lfirst(lc);
-
-			found = file->n_first_row_ids > 0 ?
-				find_by_range(fetch, file, desc, row_id, row) :
-				find_by_column(fetch, file, desc, row_id, row);
-			if (found)
-				break;
-		}
-	}
+	memset(row, 0, sizeof(*row));
 	row->row_id = row_id;
+	found = fetch_from_delta(fetch, row_id, snapshot, row, &buried);
+	if (!found && (!buried || snapshot == SnapshotAny) &&
+		find_file(fetch, row_id, desc, snapshot))
+	{
+		fetch_from_file(fetch, row_id, desc, row);
+		found = true;
+	}
 	MemoryContextSwitchTo(old);
 	return found;
 }
@@ -174,4 +247,94 @@ lh_row_fetch_end(LhRowFetch *fetch)
 	if (fetch->delta != NULL)
 		lh_delta_scan_end(fetch->delta);
 	MemoryContextDelete(fetch->cxt);
+}
+
+/* ---- liveness ---- */
+
+/*
+ * Is it in a file that `snapshot`, not an MVCC snapshot, sees?  A file that is
+ * being written must be waited for; one that the publisher is just stamping
+ * must not.
+ */
+static bool
+is_in_file(Relation rel, uint64 row_id, Snapshot snapshot)
+{
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
+	SnapshotData dirty;
+	bool		found;
+
+	if (snapshot->snapshot_type != SNAPSHOT_DIRTY)
+		found = find_file(fetch, row_id, RelationGetDescr(rel), snapshot);
+	else
+	{
+		InitDirtySnapshot(dirty);
+		found = find_file(fetch, row_id, RelationGetDescr(rel), &dirty);
+		if (found)
+			snapshot->xmin = dirty.xmin;
+	}
+	MemoryContextSwitchTo(old);
+	lh_row_fetch_end(fetch);
+	return found;
+}
+
+/* Takes the inserter's view of a row of the delta. */
+static bool
+judge_inserter(const LhRowMarks *m, Snapshot snapshot)
+{
+	if (m->inserter != LH_WHO_OTHER)
+		return true;
+	switch (snapshot->snapshot_type)
+	{
+		case SNAPSHOT_DIRTY:
+			snapshot->xmin = m->insert_xid;
+			snapshot->speculativeToken = m->speculative_token;
+			return true;
+		case SNAPSHOT_NON_VACUUMABLE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+judge_deleter(const LhRowMarks *m, Snapshot snapshot)
+{
+	switch (m->deleter)
+	{
+		case LH_WHO_NOBODY:
+			return true;
+		case LH_WHO_OTHER:
+			if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
+				snapshot->xmax = m->delete_xid;
+			return true;
+		default:
+			return false;
+	}
+}
+
+bool
+lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot)
+{
+	LhMarks    *marks;
+	LhRowMarks	m;
+
+	Assert(!IsMVCCSnapshot(snapshot));
+	if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
+	{
+		snapshot->xmin = snapshot->xmax = InvalidTransactionId;
+		snapshot->speculativeToken = 0;
+	}
+	if (!lh_delta_exists(rel))
+		return is_in_file(rel, row_id, snapshot);
+	marks = lh_marks_begin(rel, AccessShareLock);
+	lh_marks_look(marks, row_id, &m);
+	lh_marks_end(marks);
+	if (snapshot->snapshot_type == SNAPSHOT_ANY)
+		return m.inserter != LH_WHO_NOBODY || is_in_file(rel, row_id, snapshot);
+	if (!judge_deleter(&m, snapshot))
+		return false;
+	if (m.inserter != LH_WHO_NOBODY && (m.in_delta || m.inserter != LH_WHO_COMMITTED))
+		return judge_inserter(&m, snapshot);
+	return is_in_file(rel, row_id, snapshot);
 }

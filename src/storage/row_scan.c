@@ -1,12 +1,14 @@
 /*
  * row_scan.c
- *	  One scan over what a snapshot sees of a table: its data files, then its
- *	  delta.
+ *	  One scan over what a snapshot sees of a table: its data files and its
+ *	  delta, less the rows that have tombstones.
  *
- * The scan is a sequence of units: each row group of each file, then the
- * delta.  A serial scan walks them in either direction; the processes of a
- * parallel scan draw them from a shared counter.  All processes see the same
- * units, because they list files with the same snapshot and sort them.
+ * The scan is a sequence of units: row groups of files, and ranges of the
+ * delta in between, so that rows come in the order of their ids, which is that
+ * of their insertion.  (Files whose ranges of ids overlap break the order.)  A
+ * serial scan walks the units in either direction; the processes of a parallel
+ * scan draw them from a shared counter.  All processes see the same units,
+ * because they list files with the same snapshot and sort them.
  *
  * A caller that knows its columns beforehand says so in hints: their chunks
  * are then fetched together, those of the next row group while this one is
@@ -21,6 +23,8 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -28,10 +32,15 @@
 
 #include "storage/lh_storage.h"
 
+/* Gaps between files that get a unit of the delta each; a scan of it costs microseconds. */
+#define MAX_DELTA_UNITS	1000
+
 typedef struct ScanUnit
 {
 	LhFile	   *file;			/* NULL: the delta */
 	int			row_group;
+	uint64		first;			/* row ids; of a row group with explicit ids, the file's */
+	uint64		last;
 } ScanUnit;
 
 struct LhRowScan
@@ -42,7 +51,8 @@ struct LhRowScan
 	LhRowScanShared *shared;
 	const LhScanHints *hints;	/* NULL: none */
 	List	   *files;
-	bool		with_delta;
+	bool		with_delta;		/* it has entries, or had when the scan began */
+	bool		want_dead;
 	bool		prepared;		/* units are known */
 	int			n_units;
 	ScanUnit   *units;
@@ -59,6 +69,12 @@ struct LhRowScan
 	LhFileReader *ahead_reader; /* for it, when in another file; may be NULL */
 
 	LhDeltaScan *delta;
+
+	/* tombstones of the open row group: row ids, ascending */
+	int			n_tombstones;
+	int			max_tombstones;
+	uint64	   *tombstones;
+	uint8	   *live;			/* [LH_BATCH_ROWS], of the batch */
 
 	LhBatch		batch;			/* lh_row_scan_next() stands in it */
 	int			row;
@@ -91,7 +107,7 @@ lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared)
 	scan->snapshot = snapshot;
 	scan->shared = shared;
 	scan->files = lh_file_list(identity.storage_id, false, snapshot);
-	scan->with_delta = lh_delta_exists(rel);
+	scan->with_delta = !lh_delta_is_empty(rel);
 	MemoryContextSwitchTo(old);
 	return scan;
 }
@@ -106,21 +122,94 @@ lh_row_scan_begin_files(Relation rel, List *files)
 }
 
 void
+lh_row_scan_want_dead(LhRowScan *scan)
+{
+	scan->want_dead = true;
+}
+
+void
 lh_row_scan_set_hints(LhRowScan *scan, const LhScanHints *hints)
 {
 	scan->hints = hints;
 }
 
-/* Row-group counts need no footer where the catalog has first row ids. */
-static int
-count_row_groups(const LhFile *file)
-{
-	LhPqFileMeta *meta;
+/* ---- units ---- */
 
-	if (file->n_first_row_ids > 0)
-		return file->n_first_row_ids;
-	meta = lh_file_meta(file);
-	return meta->n_row_groups;
+static ScanUnit *
+add_unit(LhRowScan *scan, int *max)
+{
+	if (scan->n_units == *max)
+	{
+		*max *= 2;
+		scan->units = repalloc_huge(scan->units, sizeof(ScanUnit) * *max);
+	}
+	return &scan->units[scan->n_units++];
+}
+
+/* Row groups need no footer where the catalog has first row ids. */
+static void
+add_file(LhRowScan *scan, LhFile *file, int *max)
+{
+	int			n = file->n_first_row_ids > 0 ? file->n_first_row_ids : lh_file_meta(file)->n_row_groups;
+
+	for (int g = 0; g < n; g++)
+	{
+		ScanUnit   *unit = add_unit(scan, max);
+
+		unit->file = file;
+		unit->row_group = g;
+		unit->first = file->low_row_id;
+		unit->last = file->high_row_id;
+		if (file->n_first_row_ids > 0)
+		{
+			unit->first = (uint64) file->first_row_ids[g];
+			if (g + 1 < n)
+				unit->last = (uint64) file->first_row_ids[g + 1] - 1;
+		}
+	}
+}
+
+static int
+compare_units(const void *a, const void *b)
+{
+	const ScanUnit *x = a;
+	const ScanUnit *y = b;
+
+	if (x->first != y->first)
+		return x->first < y->first ? -1 : 1;
+	if (x->file->file_id != y->file->file_id)
+		return x->file->file_id < y->file->file_id ? -1 : 1;
+	return x->row_group - y->row_group;
+}
+
+/*
+ * Puts ranges of the delta between the row groups.  Each row id lies in one of
+ * them, whether row groups have it or not: where they overlap or have gaps
+ * inside, the range after them begins where the one before ended.
+ */
+static void
+add_delta(LhRowScan *scan, int max)
+{
+	int			n_groups = scan->n_units;
+	ScanUnit   *groups = scan->units;
+	uint64		next = 0;		/* row ids below have a unit */
+	int			n_gaps = 0;
+
+	scan->units = MemoryContextAllocHuge(scan->cxt, sizeof(ScanUnit) * max);
+	scan->n_units = 0;
+	for (int i = 0; i < n_groups; i++)
+	{
+		/* the delta's rows up to the group's first: those of the group before are there, too */
+		if (groups[i].first > next && n_gaps < MAX_DELTA_UNITS)
+		{
+			*add_unit(scan, &max) = (ScanUnit) {NULL, 0, next, groups[i].first - 1};
+			next = groups[i].first;
+			n_gaps++;
+		}
+		*add_unit(scan, &max) = groups[i];
+	}
+	*add_unit(scan, &max) = (ScanUnit) {NULL, 0, next, LH_MAX_ROW_ID};
+	pfree(groups);
 }
 
 static void
@@ -132,22 +221,103 @@ prepare_units(LhRowScan *scan)
 
 	scan->units = palloc(sizeof(ScanUnit) * max);
 	foreach(lc, scan->files)
-	{
-		LhFile	   *file = lfirst(lc);
-		int			n = count_row_groups(file);
-
-		if (scan->n_units + n + 1 > max)
-		{
-			max = Max(max * 2, scan->n_units + n + 1);
-			scan->units = repalloc(scan->units, sizeof(ScanUnit) * max);
-		}
-		for (int g = 0; g < n; g++)
-			scan->units[scan->n_units++] = (ScanUnit) {file, g};
-	}
+		add_file(scan, lfirst(lc), &max);
+	qsort(scan->units, scan->n_units, sizeof(ScanUnit), compare_units);
 	if (scan->with_delta)
-		scan->units[scan->n_units++] = (ScanUnit) {NULL, 0};
+		add_delta(scan, max + 1);
 	scan->prepared = true;
 	MemoryContextSwitchTo(old);
+}
+
+/* ---- tombstones ---- */
+
+static void
+add_tombstone(LhRowScan *scan, uint64 row_id)
+{
+	if (scan->n_tombstones == scan->max_tombstones)
+	{
+		scan->max_tombstones = Max(64, scan->max_tombstones * 2);
+		scan->tombstones = scan->tombstones == NULL ?
+			MemoryContextAlloc(scan->cxt, sizeof(uint64) * scan->max_tombstones) :
+			repalloc_huge(scan->tombstones, sizeof(uint64) * scan->max_tombstones);
+	}
+	scan->tombstones[scan->n_tombstones++] = row_id;
+}
+
+static void
+load_tombstones(LhRowScan *scan, const ScanUnit *unit)
+{
+	LhTombstoneScan *tombs;
+	const LhTombstone *t;
+
+	scan->n_tombstones = 0;
+	if (!scan->with_delta)
+		return;
+	tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
+	while ((t = lh_tombstone_scan_next(tombs)) != NULL)
+		add_tombstone(scan, t->row_id);
+	lh_tombstone_scan_end(tombs);
+}
+
+/* The first tombstone not below row_id. */
+static int
+find_tombstone(const LhRowScan *scan, uint64 row_id)
+{
+	int			low = 0;
+	int			high = scan->n_tombstones;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (scan->tombstones[mid] < row_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Marks dead rows of the batch; returns how many are left. */
+static int
+bury_batch(LhRowScan *scan, LhBatch *batch)
+{
+	int			dead = 0;
+	int			i = 0;
+	int			t;
+
+	batch->live = NULL;
+	if (scan->n_tombstones == 0)
+		return batch->n_rows;
+	t = find_tombstone(scan, lh_file_reader_row_id(batch->reader, 0));
+	while (t < scan->n_tombstones && i < batch->n_rows)
+	{
+		uint64		row_id = lh_file_reader_row_id(batch->reader, i);
+
+		if (row_id > scan->tombstones[t])
+			t++;
+		else if (row_id < scan->tombstones[t])
+		{
+			/* ids ascend by at least one a row, by exactly one where the catalog has them */
+			if (scan->reader_file->n_first_row_ids > 0)
+				i += (int) Min(scan->tombstones[t] - row_id, (uint64) batch->n_rows);
+			else
+				i++;
+		}
+		else
+		{
+			if (dead++ == 0)
+			{
+				if (scan->live == NULL)
+					scan->live = MemoryContextAlloc(scan->cxt, LH_BATCH_ROWS);
+				memset(scan->live, 1, batch->n_rows);
+				batch->live = scan->live;
+			}
+			scan->live[i++] = 0;
+			t++;
+		}
+	}
+	return batch->n_rows - dead;
 }
 
 /* ---- readers of the current unit and of the one ahead ---- */
@@ -239,7 +409,7 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 
 	if (unit->file == NULL)
-		scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, 0, LH_MAX_ROW_ID);
+		scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last, scan->want_dead);
 	else
 	{
 		LhFileReader *reader = reader_of(scan, unit, desc, &scan->ahead_reader);
@@ -255,6 +425,7 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 		if (scan->hints != NULL)
 			lh_file_reader_prefetch(reader, unit->row_group, scan->hints->columns,
 									scan->hints->n_columns, scan->hints->row_ids);
+		load_tombstones(scan, unit);
 		scan->group_rows = lh_file_reader_group_rows(reader);
 		scan->batch_rows = 0;
 		scan->batch_start = forward ? 0 : scan->group_rows;
@@ -326,6 +497,21 @@ next_in_group(LhRowScan *scan, TupleDesc desc, bool forward)
 	return true;
 }
 
+static void
+take_delta_row(LhRowScan *scan, const LhDeltaRow *row, LhBatch *batch)
+{
+	static const uint8 dead[1] = {0};
+
+	batch->reader = NULL;
+	batch->n_rows = 1;
+	batch->n_live = row->dead ? 0 : 1;
+	batch->live = row->dead ? dead : NULL;
+	batch->row_id = row->row_id;
+	batch->tuple = row->tuple;
+	batch->xmin = row->xmin;
+	batch->cmin = row->cmin;
+}
+
 bool
 lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBatch *batch)
 {
@@ -339,11 +525,12 @@ lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBa
 			return false;
 		if (scan->units[scan->unit].file == NULL)
 		{
-			if (lh_delta_scan_next(scan->delta, forward ? ForwardScanDirection : BackwardScanDirection,
-								   &batch->row_id, &batch->tuple))
+			const LhDeltaRow *row = lh_delta_scan_next(scan->delta,
+													   forward ? ForwardScanDirection : BackwardScanDirection);
+
+			if (row != NULL)
 			{
-				batch->reader = NULL;
-				batch->n_rows = 1;
+				take_delta_row(scan, row, batch);
 				return true;
 			}
 		}
@@ -351,7 +538,10 @@ lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBa
 		{
 			batch->reader = scan->reader;
 			batch->n_rows = scan->batch_rows;
-			return true;
+			batch->n_live = bury_batch(scan, batch);
+			if (batch->n_live > 0 || scan->want_dead)
+				return true;
+			continue;
 		}
 		close_unit(scan);
 	}
@@ -362,24 +552,34 @@ lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow
 {
 	bool		forward = !ScanDirectionIsBackward(direction);
 
-	scan->row += forward ? 1 : -1;
-	if (scan->row < 0 || scan->row >= scan->batch.n_rows)
+	do
 	{
-		if (!lh_row_scan_batch(scan, desc, direction, &scan->batch))
+		scan->row += forward ? 1 : -1;
+		if (scan->row < 0 || scan->row >= scan->batch.n_rows)
 		{
-			scan->batch.n_rows = scan->row = 0;
-			return false;
+			if (!lh_row_scan_batch(scan, desc, direction, &scan->batch))
+			{
+				scan->batch.n_rows = scan->row = 0;
+				return false;
+			}
+			scan->row = forward ? 0 : scan->batch.n_rows - 1;
 		}
-		scan->row = forward ? 0 : scan->batch.n_rows - 1;
-	}
+		row->dead = scan->batch.live != NULL && !scan->batch.live[scan->row];
+	} while (row->dead && !scan->want_dead);
 	row->reader = scan->batch.reader;
 	row->row = scan->row;
 	if (row->reader != NULL)
+	{
 		row->row_id = lh_file_reader_row_id(row->reader, row->row);
+		row->xmin = lh_file_inserter(lh_file_reader_file(row->reader));
+		row->cmin = FirstCommandId;
+	}
 	else
 	{
 		row->row_id = scan->batch.row_id;
 		row->tuple = scan->batch.tuple;
+		row->xmin = scan->batch.xmin;
+		row->cmin = scan->batch.cmin;
 	}
 	return true;
 }
@@ -409,6 +609,16 @@ lh_row_scan_end(LhRowScan *scan)
 {
 	close_unit(scan);
 	MemoryContextDelete(scan->cxt);
+}
+
+/*
+ * Who inserted the rows of a file: known as long as it is this transaction, as
+ * the publisher makes files of other people's rows.
+ */
+TransactionId
+lh_file_inserter(const LhFile *file)
+{
+	return TransactionIdIsCurrentTransactionId(file->xmin) ? file->xmin : FrozenTransactionId;
 }
 
 /* Only its address means something: see lh_storage.h. */

@@ -18,12 +18,13 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "catalog/pg_index.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "objstore/objstore.h"
 #include "storage/lh_storage.h"
@@ -42,10 +43,13 @@ typedef struct Statement
 	LhOptions	options;
 	LhIdentity	identity;
 	int64		delta_rows;		/* written since the start or the last file */
+	bool		delta_only;
 	LhFileWriter *writer;		/* NULL: rows go to the delta */
-	uint64		next_row_id;	/* reserved ids not yet used */
+	uint64		next_row_id;	/* reserved ids not yet used, for the file */
 	uint64		end_row_id;
-	int64		reserve;		/* how many ids to reserve next */
+	uint64		next_delta_id;	/* and for the delta */
+	uint64		end_delta_id;
+	int64		reserve;		/* how many of these to reserve next */
 } Statement;
 
 static List *statements = NIL;	/* in TopTransactionContext */
@@ -125,6 +129,32 @@ lh_adopt_identity(Relation rel)
 	table_close(original, NoLock);
 }
 
+/*
+ * Unique and exclusion checks of other sessions must find a row as soon as it
+ * has an index entry, but a file is known to others only when it is complete.
+ * Rewrites make the indexes afterwards.
+ */
+static bool
+has_checked_index(Relation rel)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	if (!rel->rd_rel->relhasindex)
+		return false;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found |= ((Form_pg_index) GETSTRUCT(tuple))->indisunique ||
+			((Form_pg_index) GETSTRUCT(tuple))->indisexclusion;
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
 static Statement *
 begin_statement(Relation rel, CommandId cid)
 {
@@ -139,6 +169,7 @@ begin_statement(Relation rel, CommandId cid)
 	st->cid = cid;
 	st->depth = executor_depth;
 	st->reserve = 1;
+	st->delta_only = lh_delta_exists(rel) && has_checked_index(rel);
 	lh_dirty_add(OidIsValid(rel->rd_rel->relrewrite) ? rel->rd_rel->relrewrite : st->relid);
 	lh_options_of(rel, &st->options);
 	lh_metapage_read(rel, &st->identity);
@@ -147,13 +178,6 @@ begin_statement(Relation rel, CommandId cid)
 	statements = lappend(statements, st);
 	MemoryContextSwitchTo(old);
 	return st;
-}
-
-static void
-reserve_row_ids(Statement *st, Relation rel, int64 n)
-{
-	st->next_row_id = lh_row_ids_reserve(rel, n);
-	st->end_row_id = st->next_row_id + n;
 }
 
 /* Ends the open file, if any, and gives it to the catalog. */
@@ -222,41 +246,62 @@ insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot)
 	if (st->writer == NULL)
 		begin_file(st, rel);
 	if (st->next_row_id == st->end_row_id)
-		reserve_row_ids(st, rel, st->options.row_group_rows);
+	{
+		st->next_row_id = lh_row_ids_reserve(rel, st->options.row_group_rows);
+		st->end_row_id = st->next_row_id + st->options.row_group_rows;
+	}
 	slot_getallattrs(slot);
 	lh_file_writer_put(st->writer, slot->tts_values, slot->tts_isnull, st->next_row_id);
 	lh_row_id_to_tid(st->next_row_id, &slot->tts_tid);
 	st->next_row_id++;
 }
 
-static void
-insert_into_delta(Statement *st, Relation rel, TupleTableSlot *slot, CommandId cid)
+static uint64
+insert_into_delta(Statement *st, Relation rel, TupleTableSlot *slot, const LhLineage *lineage,
+				  CommandId cid, uint32 token)
 {
-	if (st->next_row_id == st->end_row_id)
+	uint64		row_id;
+
+	if (st->next_delta_id == st->end_delta_id)
 	{
-		reserve_row_ids(st, rel, st->reserve);
+		st->next_delta_id = lh_row_ids_reserve(rel, st->reserve);
+		st->end_delta_id = st->next_delta_id + st->reserve;
 		st->reserve = Min(st->reserve * 2, MAX_DELTA_RESERVE);
 	}
-	lh_delta_insert(rel, st->next_row_id, slot, cid);
-	lh_row_id_to_tid(st->next_row_id, &slot->tts_tid);
-	st->next_row_id++;
+	row_id = st->next_delta_id++;
+	lh_delta_insert(rel, row_id, slot, lineage, cid, token);
+	lh_row_id_to_tid(row_id, &slot->tts_tid);
+	slot->tts_tableOid = RelationGetRelid(rel);
 	st->delta_rows++;
+	return row_id;
+}
+
+static Statement *
+find_or_begin(Relation rel, CommandId cid)
+{
+	Statement  *st = find_statement(rel, cid);
+
+	return st != NULL ? st : begin_statement(rel, cid);
 }
 
 void
 lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk)
 {
-	Statement  *st = find_statement(rel, cid);
+	Statement  *st = find_or_begin(rel, cid);
 
-	if (st == NULL)
-		st = begin_statement(rel, cid);
-	if (st->writer != NULL || bulk || !lh_delta_exists(rel) ||
-		st->delta_rows >= st->options.bulk_threshold)
+	if (bulk || st->writer != NULL || !lh_delta_exists(rel) ||
+		(st->delta_rows >= st->options.bulk_threshold && !st->delta_only))
 		insert_into_file(st, rel, slot);
 	else
-		insert_into_delta(st, rel, slot, cid);
+		(void) insert_into_delta(st, rel, slot, NULL, cid, 0);
 	slot->tts_tableOid = RelationGetRelid(rel);
-	pgstat_count_heap_insert(rel, 1);
+}
+
+uint64
+lh_statement_insert_delta(Relation rel, TupleTableSlot *slot, const LhLineage *lineage,
+						  CommandId cid, uint32 token)
+{
+	return insert_into_delta(find_or_begin(rel, cid), rel, slot, lineage, cid, token);
 }
 
 /* Ends a statement whose relation can still be opened. */
@@ -267,13 +312,17 @@ end_statement(Statement *st)
 
 	end_file(st);
 	statements = list_delete_ptr(statements, st);
-	if (st->next_row_id < st->end_row_id)
+	if (st->next_row_id < st->end_row_id || st->next_delta_id < st->end_delta_id)
 	{
 		rel = try_relation_open(st->relid, NoLock);
 		if (rel != NULL)
 		{
 			if (RelFileNodeEquals(rel->rd_node, st->node))
-				lh_row_ids_return(rel, st->next_row_id, st->end_row_id);
+			{
+				/* the later run first: it may lie right behind the other */
+				lh_row_ids_return(rel, Max(st->next_row_id, st->next_delta_id), Max(st->end_row_id, st->end_delta_id));
+				lh_row_ids_return(rel, Min(st->next_row_id, st->next_delta_id), Min(st->end_row_id, st->end_delta_id));
+			}
 			relation_close(rel, NoLock);
 		}
 	}

@@ -147,33 +147,6 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 	lh_report_vacuum(rel, tuples, 0);
 }
 
-void
-lh_refuse_index(Relation rel)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("indexes on lakehouse tables are not supported"),
-			 errdetail("Table \"%s\" uses access method \"lakehouse\".", RelationGetRelationName(rel)),
-			 errhint("Leave out PRIMARY KEY, UNIQUE and EXCLUDE constraints, or use a heap table.")));
-}
-
-double
-lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
-						  bool allow_sync, bool anyvisible, bool progress,
-						  BlockNumber start_blockno, BlockNumber numblocks,
-						  IndexBuildCallback callback, void *state, TableScanDesc scan)
-{
-	lh_refuse_index(rel);
-	return 0;
-}
-
-void
-lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
-					   Snapshot snapshot, struct ValidateIndexState *state)
-{
-	lh_refuse_index(rel);
-}
-
 /* Real bytes: ANALYZE on 15 and 16 prefetches blocks of the main fork by this. */
 uint64
 lh_relation_size(Relation rel, ForkNumber fork)

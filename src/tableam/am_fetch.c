@@ -1,14 +1,48 @@
 /*
  * am_fetch.c
- *	  Rows by TID: for AFTER triggers, RETURNING and TID scans.
+ *	  Rows by TID: for indexes, triggers, RETURNING and TID scans.
  */
 #include "postgres.h"
 
 #include "access/relscan.h"
+#include "storage/predicate.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "tableam/lh_tableam_int.h"
+
+bool
+lh_tuple_tid_valid(TableScanDesc scan, ItemPointer tid)
+{
+	return ItemPointerIsValid(tid) && ItemPointerGetOffsetNumber(tid) <= LH_ROWS_PER_BLOCK;
+}
+
+static bool
+is_valid_tid(ItemPointer tid)
+{
+	return ItemPointerIsValid(tid) && ItemPointerGetOffsetNumber(tid) <= LH_ROWS_PER_BLOCK;
+}
+
+/* Snapshots that answer what is there right now are asked by row, not by entry. */
+static bool
+asks_for_liveness(Snapshot snapshot)
+{
+	return !IsMVCCSnapshot(snapshot) && snapshot != SnapshotAny;
+}
+
+static bool
+fetch_row(LhRowFetch *fetch, Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot, LhRow *row)
+{
+	uint64		row_id = lh_tid_to_row_id(tid);
+
+	if (asks_for_liveness(snapshot))
+	{
+		if (!lh_row_is_live(rel, row_id, snapshot))
+			return false;
+		snapshot = SnapshotAny;
+	}
+	return lh_row_fetch(fetch, row_id, slot->tts_tupleDescriptor, snapshot, row);
+}
 
 bool
 lh_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
@@ -18,13 +52,14 @@ lh_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot, Tup
 	bool		found;
 
 	ExecClearTuple(slot);
-	if (!ItemPointerIsValid(tid) || ItemPointerGetOffsetNumber(tid) > LH_ROWS_PER_BLOCK)
+	if (!is_valid_tid(tid))
 		return false;
 	lh_statement_sync(rel, snapshot);
 	fetch = lh_row_fetch_begin(rel);
-	found = lh_row_fetch(fetch, lh_tid_to_row_id(tid), slot->tts_tupleDescriptor, snapshot, &row);
+	found = fetch_row(fetch, rel, tid, snapshot, slot, &row);
 	if (found)
 	{
+		PredicateLockTID(rel, tid, snapshot, row.xmin);
 		lh_slot_store(slot, &row, RelationGetRelid(rel));
 		ExecMaterializeSlot(slot);	/* the row goes with the fetch */
 	}
@@ -32,39 +67,70 @@ lh_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot, Tup
 	return found;
 }
 
-bool
-lh_tuple_tid_valid(TableScanDesc scan, ItemPointer tid)
+static bool
+is_visible(Relation rel, uint64 row_id, Snapshot snapshot)
 {
-	return ItemPointerIsValid(tid) && ItemPointerGetOffsetNumber(tid) <= LH_ROWS_PER_BLOCK;
-}
+	LhRowFetch *fetch;
+	LhRow		row;
+	bool		found;
 
-/* Rows have no newer versions: there is no UPDATE. */
-void
-lh_tuple_get_latest_tid(TableScanDesc scan, ItemPointer tid)
-{
+	if (asks_for_liveness(snapshot))
+		return lh_row_is_live(rel, row_id, snapshot);
+	fetch = lh_row_fetch_begin(rel);
+	found = lh_row_fetch(fetch, row_id, RelationGetDescr(rel), snapshot, &row);
+	lh_row_fetch_end(fetch);
+	return found;
 }
 
 bool
 lh_tuple_satisfies_snapshot(Relation rel, TupleTableSlot *slot, Snapshot snapshot)
 {
-	LhRowFetch *fetch = lh_row_fetch_begin(rel);
-	LhRow		row;
-	bool		found = lh_row_fetch(fetch, lh_tid_to_row_id(&slot->tts_tid),
-									 slot->tts_tupleDescriptor, snapshot, &row);
-
-	lh_row_fetch_end(fetch);
-	return found;
+	return is_visible(rel, lh_tid_to_row_id(&slot->tts_tid), snapshot);
 }
 
-/* ---- indexes: refused when they are created, so nothing comes here ---- */
+/* The newest version of the row that the scan's snapshot sees. */
+void
+lh_tuple_get_latest_tid(TableScanDesc scan, ItemPointer tid)
+{
+	Relation	rel = scan->rs_rd;
+	uint64		row_id = lh_tid_to_row_id(tid);
+	LhMarks    *marks;
+	LhRowMarks	m;
+
+	if (!lh_delta_exists(rel))
+		return;
+	marks = lh_marks_begin(rel, AccessShareLock);
+	for (;;)
+	{
+		if (is_visible(rel, row_id, scan->rs_snapshot))
+			lh_row_id_to_tid(row_id, tid);
+		lh_marks_look(marks, row_id, &m);
+		if (m.deleter == LH_WHO_NOBODY || (m.kind != LH_TOMB_UPDATED && m.kind != LH_TOMB_UPDATED_KEY))
+			break;
+		row_id = m.successor;
+	}
+	lh_marks_end(marks);
+}
+
+/* ---- indexes ---- */
+
+typedef struct IndexFetch
+{
+	IndexFetchTableData base;
+	LhRowFetch *fetch;			/* NULL until a row is wanted, not only whether it is there */
+} IndexFetch;
 
 struct IndexFetchTableData *
 lh_index_fetch_begin(Relation rel)
 {
-	elog(ERROR, "lakehouse table \"%s\" has no index", RelationGetRelationName(rel));
-	return NULL;
+	IndexFetch *data = palloc0(sizeof(IndexFetch));
+
+	lh_require_preload(rel);
+	data->base.rel = rel;
+	return &data->base;
 }
 
+/* Keeps what it has open: an index scan in a join is reset for each outer row. */
 void
 lh_index_fetch_reset(struct IndexFetchTableData *data)
 {
@@ -73,19 +139,61 @@ lh_index_fetch_reset(struct IndexFetchTableData *data)
 void
 lh_index_fetch_end(struct IndexFetchTableData *data)
 {
+	IndexFetch *fetch = (IndexFetch *) data;
+
+	if (fetch->fetch != NULL)
+		lh_row_fetch_end(fetch->fetch);
+	pfree(fetch);
 }
 
+/*
+ * For unique checks (SnapshotDirty and SnapshotSelf) this runs with an index
+ * page locked: the answer comes without reading the row, which they do not
+ * look at.  Exclusion checks do, and are called without a lock; they cannot
+ * be told apart by the snapshot, so the row is read when the slot is asked
+ * for it.
+ */
 bool
 lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot snapshot,
 					 TupleTableSlot *slot, bool *call_again, bool *all_dead)
 {
-	elog(ERROR, "lakehouse table \"%s\" has no index", RelationGetRelationName(data->rel));
-	return false;
+	IndexFetch *fetch = (IndexFetch *) data;
+	Relation	rel = data->rel;
+	LhRow		row;
+
+	*call_again = false;
+	if (all_dead != NULL)
+		*all_dead = false;
+	ExecClearTuple(slot);
+	if (!is_valid_tid(tid))
+		return false;
+	if (asks_for_liveness(snapshot))
+	{
+		if (!lh_row_is_live(rel, lh_tid_to_row_id(tid), snapshot))
+			return false;
+		lh_slot_store_unread(slot, rel, tid);
+		return true;
+	}
+	if (fetch->fetch == NULL)
+	{
+		lh_statement_sync(rel, snapshot);
+		fetch->fetch = lh_row_fetch_begin(rel);
+	}
+	if (!lh_row_fetch(fetch->fetch, lh_tid_to_row_id(tid), slot->tts_tupleDescriptor, snapshot, &row))
+		return false;
+	PredicateLockTID(rel, tid, snapshot, row.xmin);
+	lh_slot_store(slot, &row, RelationGetRelid(rel));
+	return true;
 }
 
+/*
+ * Which index entries are dead to everybody is found out by VACUUM; here
+ * nothing is vouched for but what the index knows already.
+ */
 TransactionId
 lh_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 {
-	elog(ERROR, "lakehouse table \"%s\" has no index", RelationGetRelationName(rel));
+	if (delstate->bottomup)
+		delstate->ndeltids = 0;
 	return InvalidTransactionId;
 }

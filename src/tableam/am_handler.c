@@ -2,8 +2,7 @@
  * am_handler.c
  *	  The table access method: its callbacks in one place.
  *
- * Callbacks that are left out: TID range scans (core then filters ctid), and
- * bitmap scans (there are no indexes).
+ * TID range scans are left out: core then filters ctid.
  */
 #include "postgres.h"
 
@@ -63,6 +62,8 @@ static const TableAmRoutine methods = {
 	.relation_toast_am = lh_toast_am,
 	.relation_estimate_size = lh_estimate_size,
 
+	.scan_bitmap_next_block = lh_scan_bitmap_next_block,
+	.scan_bitmap_next_tuple = lh_scan_bitmap_next_tuple,
 	.scan_sample_next_block = lh_scan_sample_next_block,
 	.scan_sample_next_tuple = lh_scan_sample_next_tuple
 };

@@ -15,6 +15,8 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/plancat.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -22,9 +24,51 @@
 #include "tableam/lh_tableam_hooks_int.h"
 #include "tableam/lh_tableam_int.h"
 
+static get_relation_info_hook_type previous_relation_info = NULL;
+static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorRun_hook_type previous_run = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 static object_access_hook_type previous_access = NULL;
+
+/* ---- plans ---- */
+
+/*
+ * CREATE INDEX asks the planner for workers with a query that has no join
+ * tree.  They would each list the files for themselves, while the publisher
+ * moves rows.
+ */
+static void
+relation_info_hook(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	if (previous_relation_info != NULL)
+		previous_relation_info(root, relid, inhparent, rel);
+	if (root->parse->jointree == NULL && lh_relation_am(relid) == lh_am_oid())
+		rel->rel_parallel_workers = 0;
+}
+
+/*
+ * Up to version 17 the executor prefetches blocks of the main fork for a
+ * bitmap scan, which are not there.
+ */
+static bool
+stop_prefetching(PlanState *state, void *context)
+{
+	if (IsA(state, BitmapHeapScanState) &&
+		lh_relation_is_lakehouse(((BitmapHeapScanState *) state)->ss.ss_currentRelation))
+		lh_stop_bitmap_prefetch((BitmapHeapScanState *) state);
+	return planstate_tree_walker(state, stop_prefetching, context);
+}
+
+static void
+start_hook(QueryDesc *query, int eflags)
+{
+	if (previous_start != NULL)
+		previous_start(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+	if (query->planstate != NULL)
+		(void) stop_prefetching(query->planstate, NULL);
+}
 
 /* ---- statements ---- */
 
@@ -173,6 +217,10 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 void
 lh_hooks_init(void)
 {
+	previous_relation_info = get_relation_info_hook;
+	get_relation_info_hook = relation_info_hook;
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_hook;
 	previous_run = ExecutorRun_hook;
 	ExecutorRun_hook = run_hook;
 	previous_finish = ExecutorFinish_hook;

@@ -1,21 +1,33 @@
 /*
  * am_modify.c
- *	  INSERT and COPY.  UPDATE, DELETE, row locks and ON CONFLICT are refused.
+ *	  INSERT, UPDATE, DELETE and row locks.
+ *
+ * An update buries the old row under a tombstone that names the new one, whose
+ * TID is another: all indexes get an entry.  Who waits for whom, and who may
+ * go on, is decided in storage/mark.c; here its answers become what the
+ * executor expects of a table.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/predicate.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "tableam/lh_tableam_int.h"
+
+/* ---- INSERT ---- */
 
 static void
 insert_row(Relation rel, TupleTableSlot *slot, CommandId cid, int options)
 {
 	/* core skips the free space map where it fills a new relation */
 	lh_statement_insert(rel, slot, cid, (options & TABLE_INSERT_SKIP_FSM) != 0);
+	lh_slot_set_inserted(slot, cid);
+	pgstat_count_heap_insert(rel, 1);
 }
 
 void
@@ -43,22 +55,145 @@ lh_finish_bulk_insert(Relation rel, int options)
 	lh_statement_end(rel);
 }
 
-static void
-refuse(Relation rel, const char *what, const char *hint)
+/* Only a table without columns worth storing has no delta: it has no index either. */
+void
+lh_tuple_insert_speculative(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
+							struct BulkInsertStateData *bistate, uint32 token)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s is not supported on lakehouse tables", what),
-			 errdetail("Table \"%s\" uses access method \"lakehouse\".", RelationGetRelationName(rel)),
-			 hint != NULL ? errhint("%s", hint) : 0));
+	lh_require_preload(rel);
+	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
+	(void) lh_statement_insert_delta(rel, slot, NULL, cid, token);
+	lh_slot_set_inserted(slot, cid);
+	pgstat_count_heap_insert(rel, 1);
+}
+
+void
+lh_tuple_complete_speculative(Relation rel, TupleTableSlot *slot, uint32 token, bool succeeded)
+{
+	lh_delta_complete_speculative(rel, lh_tid_to_row_id(&slot->tts_tid), succeeded);
+	if (!succeeded)
+		pgstat_count_heap_delete(rel);
+}
+
+/* ---- UPDATE and DELETE ---- */
+
+/*
+ * RI checks in a transaction with one snapshot give their own to see whether
+ * the row is still the one the transaction knows.
+ */
+static bool
+fails_crosscheck(Relation rel, uint64 row_id, Snapshot crosscheck)
+{
+	LhRowFetch *fetch;
+	LhRow		row;
+	bool		found;
+
+	if (crosscheck == InvalidSnapshot)
+		return false;
+	fetch = lh_row_fetch_begin(rel);
+	found = lh_row_fetch(fetch, row_id, RelationGetDescr(rel), crosscheck, &row);
+	lh_row_fetch_end(fetch);
+	return !found;
+}
+
+static void
+fill_crosscheck_failure(uint64 row_id, TM_FailureData *tmfd)
+{
+	lh_row_id_to_tid(row_id, &tmfd->ctid);
+	tmfd->xmax = InvalidTransactionId;
+	tmfd->cmax = InvalidCommandId;
 }
 
 TM_Result
 lh_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot snapshot,
 				Snapshot crosscheck, bool wait, TM_FailureData *tmfd, bool changing_part)
 {
-	refuse(rel, "DELETE", "Use TRUNCATE to remove all rows.");
-	return TM_Ok;
+	uint64		row_id = lh_tid_to_row_id(tid);
+	LhMarks    *marks;
+	LhRowMarks	m;
+	TM_Result	result;
+
+	lh_require_preload(rel);
+	marks = lh_marks_begin(rel, RowExclusiveLock);
+	result = lh_row_begin_change(marks, row_id, cid, LockTupleExclusive, wait, &m, tmfd);
+	if (result == TM_Ok)
+	{
+		if (fails_crosscheck(rel, row_id, crosscheck))
+		{
+			fill_crosscheck_failure(row_id, tmfd);
+			result = TM_Updated;
+		}
+		else
+		{
+			CheckForSerializableConflictIn(rel, tid, ItemPointerGetBlockNumber(tid));
+			lh_row_bury(marks, row_id, changing_part ? LH_TOMB_MOVED : LH_TOMB_DELETED, 0, cid);
+		}
+		lh_row_end_change(marks, row_id);
+	}
+	lh_marks_end(marks);
+	if (result == TM_Ok)
+	{
+		lh_dirty_add(RelationGetRelid(rel));
+		lh_database_mark();
+		pgstat_count_heap_delete(rel);
+	}
+	return result;
+}
+
+/* Has a column of `attrs` another value in the slot than in the row? */
+static bool
+columns_differ(Relation rel, Bitmapset *attrs, const LhRow *row, TupleTableSlot *slot)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	TupleTableSlot *old = MakeSingleTupleTableSlot(desc, lh_slot_callbacks(rel));
+	bool		differ = false;
+	int			i = -1;
+
+	lh_slot_store(old, row, RelationGetRelid(rel));
+	while (!differ && (i = bms_next_member(attrs, i)) >= 0)
+	{
+		AttrNumber	attnum = i + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute att;
+		Datum		a;
+		Datum		b;
+		bool		a_null;
+		bool		b_null;
+
+		/* a whole-row reference or a system column: as heap, take it for changed */
+		if (attnum <= 0)
+		{
+			differ = true;
+			break;
+		}
+		att = TupleDescAttr(desc, attnum - 1);
+		if (att->attisdropped)
+			continue;
+		a = slot_getattr(old, attnum, &a_null);
+		b = slot_getattr(slot, attnum, &b_null);
+		differ = a_null != b_null || (!a_null && !datum_image_eq(a, b, att->attbyval, att->attlen));
+	}
+	ExecDropSingleTupleTableSlot(old);
+	return differ;
+}
+
+/* As heap: a key that stays leaves KEY SHARE locks alone. */
+static LockTupleMode
+update_lock_mode(Relation rel, uint64 row_id, TupleTableSlot *slot)
+{
+	Bitmapset  *keys = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_KEY);
+	LockTupleMode mode = LockTupleNoKeyExclusive;
+	LhRowFetch *fetch;
+	LhRow		row;
+
+	if (bms_is_empty(keys))
+		return mode;
+	fetch = lh_row_fetch_begin(rel);
+	if (!lh_row_fetch(fetch, row_id, RelationGetDescr(rel), SnapshotAny, &row) ||
+		columns_differ(rel, keys, &row, slot))
+		mode = LockTupleExclusive;
+	lh_row_fetch_end(fetch);
+	bms_free(keys);
+	return mode;
 }
 
 TM_Result
@@ -66,8 +201,67 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 				Snapshot snapshot, Snapshot crosscheck, bool wait, TM_FailureData *tmfd,
 				LockTupleMode *lockmode, LhUpdateIndexes *update_indexes)
 {
-	refuse(rel, "UPDATE", NULL);
-	return TM_Ok;
+	uint64		row_id = lh_tid_to_row_id(otid);
+	LhMarks    *marks;
+	LhRowMarks	m;
+	TM_Result	result;
+
+	lh_require_preload(rel);
+	*update_indexes = LH_UPDATE_NO_INDEXES;
+	*lockmode = update_lock_mode(rel, row_id, slot);
+	marks = lh_marks_begin(rel, RowExclusiveLock);
+	result = lh_row_begin_change(marks, row_id, cid, *lockmode, wait, &m, tmfd);
+	if (result == TM_Ok)
+	{
+		if (fails_crosscheck(rel, row_id, crosscheck))
+		{
+			fill_crosscheck_failure(row_id, tmfd);
+			result = TM_Updated;
+		}
+		else
+		{
+			LhLineage	lineage;
+			uint64		successor;
+
+			CheckForSerializableConflictIn(rel, otid, ItemPointerGetBlockNumber(otid));
+			lh_lineage_of_successor(marks, row_id, &m, &lineage);
+			successor = lh_statement_insert_delta(rel, slot, &lineage, cid, 0);
+			lh_row_bury(marks, row_id,
+						*lockmode == LockTupleExclusive ? LH_TOMB_UPDATED_KEY : LH_TOMB_UPDATED,
+						successor, cid);
+			lh_slot_set_inserted(slot, cid);
+			if (lh_row_locked_by_self(marks, &m))
+				lh_slot_set_xmax(slot, GetCurrentTransactionId());
+		}
+		lh_row_end_change(marks, row_id);
+	}
+	lh_marks_end(marks);
+	if (result == TM_Ok)
+	{
+		*update_indexes = LH_UPDATE_ALL_INDEXES;
+		lh_count_update(rel);
+	}
+	return result;
+}
+
+/* ---- row locks ---- */
+
+/* The row as it is, whoever sees it; into the slot. */
+static void
+store_row(Relation rel, uint64 row_id, TupleTableSlot *slot)
+{
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	LhRow		row;
+
+	ExecClearTuple(slot);
+	if (!lh_row_fetch(fetch, row_id, slot->tts_tupleDescriptor, SnapshotAny, &row))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("row " UINT64_FORMAT " of table \"%s\" is in no file",
+						row_id, RelationGetRelationName(rel))));
+	lh_slot_store(slot, &row, RelationGetRelid(rel));
+	ExecMaterializeSlot(slot);	/* the row goes with the fetch */
+	lh_row_fetch_end(fetch);
 }
 
 TM_Result
@@ -75,19 +269,29 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 			  CommandId cid, LockTupleMode mode, LockWaitPolicy wait_policy,
 			  uint8 flags, TM_FailureData *tmfd)
 {
-	refuse(rel, "row locking", NULL);
-	return TM_Ok;
-}
+	uint64		row_id = lh_tid_to_row_id(tid);
+	LhMarks    *marks;
+	LhRowMarks	m;
+	TM_Result	result;
 
-void
-lh_tuple_insert_speculative(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
-							struct BulkInsertStateData *bistate, uint32 token)
-{
-	refuse(rel, "INSERT ... ON CONFLICT with a conflict target", NULL);
-}
-
-void
-lh_tuple_complete_speculative(Relation rel, TupleTableSlot *slot, uint32 token, bool succeeded)
-{
-	refuse(rel, "INSERT ... ON CONFLICT with a conflict target", NULL);
+	lh_require_preload(rel);
+	tmfd->traversed = false;
+	marks = lh_marks_begin(rel, RowExclusiveLock);
+	for (;;)
+	{
+		result = lh_row_lock(marks, row_id, cid, mode, wait_policy, &m, tmfd);
+		if (result != TM_Updated || (flags & TUPLE_LOCK_FLAG_FIND_LAST_VERSION) == 0)
+			break;
+		if (m.kind == LH_TOMB_MOVED)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("tuple to be locked was already moved to another partition due to concurrent update")));
+		row_id = m.successor;
+		tmfd->traversed = true;
+	}
+	lh_marks_end(marks);
+	lh_row_id_to_tid(row_id, tid);
+	if (result == TM_Ok || result == TM_Invisible || result == TM_SelfModified)
+		store_row(rel, row_id, slot);
+	return result;
 }

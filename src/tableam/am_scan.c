@@ -9,6 +9,7 @@
 #include "access/xact.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "nodes/tidbitmap.h"
 #include "pgstat.h"
 #include "storage/predicate.h"
 #include "utils/memutils.h"
@@ -36,6 +37,12 @@ typedef struct LhScanDescData
 	BlockNumber sample_block;	/* InvalidBlockNumber before the first */
 	OffsetNumber sample_max;	/* rows in it */
 	OffsetNumber sample_offset; /* passed in it */
+
+	/* bitmap scan */
+	LhRowFetch *fetch;			/* NULL before the first block */
+	int			n_bitmap_rows;	/* of the block */
+	int			bitmap_row;		/* passed of them */
+	OffsetNumber bitmap_offsets[LH_ROWS_PER_BLOCK];
 
 	/* ANALYZE */
 	int64		analyze_rows;	/* live, -1 before the first */
@@ -69,6 +76,12 @@ lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *ke
 
 	lh_require_preload(rel);
 	RelationIncrementReferenceCount(rel);
+	if (snapshot == SnapshotAny)
+	{
+		/* files are listed as somebody sees them: as they are now */
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		flags |= SO_TEMP_SNAPSHOT;
+	}
 	scan->base.rs_rd = rel;
 	scan->base.rs_snapshot = snapshot;
 	scan->base.rs_nkeys = nkeys;
@@ -99,6 +112,8 @@ lh_scan_end(TableScanDesc sscan)
 
 	if (scan->rows != NULL)
 		lh_row_scan_end(scan->rows);
+	if (scan->fetch != NULL)
+		lh_row_fetch_end(scan->fetch);
 	RelationDecrementReferenceCount(sscan->rs_rd);
 	if (sscan->rs_flags & SO_TEMP_SNAPSHOT)
 		UnregisterSnapshot(sscan->rs_snapshot);
@@ -126,22 +141,43 @@ lh_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key, bool set_params,
 		lh_row_scan_rescan(scan->rows);
 }
 
-bool
-lh_scan_getnextslot(TableScanDesc sscan, ScanDirection direction, TupleTableSlot *slot)
+static bool
+next_row(LhScanDesc scan, ScanDirection direction, TupleTableSlot *slot, LhRow *row)
 {
-	LhScanDesc	scan = (LhScanDesc) sscan;
-	LhRow		row;
-
 	/* the slot may point into the batch that is about to go */
 	ExecClearTuple(slot);
 	if (scan->rows == NULL)
 		begin_rows(scan);
 	if (!lh_row_scan_next(scan->rows, scan->version_desc != NULL ? scan->version_desc : slot->tts_tupleDescriptor,
-						  direction, &row))
+						  direction, row))
 		return false;
-	lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
-	pgstat_count_heap_getnext(sscan->rs_rd);
+	lh_slot_store(slot, row, RelationGetRelid(scan->base.rs_rd));
+	pgstat_count_heap_getnext(scan->base.rs_rd);
 	return true;
+}
+
+bool
+lh_scan_getnextslot(TableScanDesc sscan, ScanDirection direction, TupleTableSlot *slot)
+{
+	LhRow		row;
+
+	return next_row((LhScanDesc) sscan, direction, slot, &row);
+}
+
+void
+lh_scan_want_dead(TableScanDesc sscan)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	if (scan->rows == NULL)
+		begin_rows(scan);
+	lh_row_scan_want_dead(scan->rows);
+}
+
+bool
+lh_scan_next_row(TableScanDesc sscan, TupleTableSlot *slot, LhRow *row)
+{
+	return next_row((LhScanDesc) sscan, ForwardScanDirection, slot, row);
 }
 
 /* ---- parallel scan ---- */
@@ -167,6 +203,63 @@ void
 lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan)
 {
 	pg_atomic_write_u32(&((LhParallelScanDescData *) pscan)->shared.next_unit, 0);
+}
+
+/* ---- bitmap scan ---- */
+
+/*
+ * A block is LH_ROWS_PER_BLOCK row ids.  Without exact offsets each of them is
+ * tried; the quals are rechecked then.
+ */
+bool
+lh_scan_bitmap_next_block(TableScanDesc sscan, TBMIterateResult *tbmres)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	scan->bitmap_row = 0;
+	if (tbmres->ntuples >= 0)
+	{
+		scan->n_bitmap_rows = tbmres->ntuples;
+		memcpy(scan->bitmap_offsets, tbmres->offsets, sizeof(OffsetNumber) * tbmres->ntuples);
+	}
+	else
+	{
+		scan->n_bitmap_rows = LH_ROWS_PER_BLOCK;
+		for (int i = 0; i < LH_ROWS_PER_BLOCK; i++)
+			scan->bitmap_offsets[i] = (OffsetNumber) (i + 1);
+	}
+	return scan->n_bitmap_rows > 0;
+}
+
+bool
+lh_scan_bitmap_next_tuple(TableScanDesc sscan, TBMIterateResult *tbmres, TupleTableSlot *slot)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+
+	ExecClearTuple(slot);
+	if (scan->fetch == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+		scan->fetch = lh_row_fetch_begin(sscan->rs_rd);
+		MemoryContextSwitchTo(old);
+	}
+	while (scan->bitmap_row < scan->n_bitmap_rows)
+	{
+		ItemPointerData tid;
+		LhRow		row;
+
+		CHECK_FOR_INTERRUPTS();
+		ItemPointerSet(&tid, tbmres->blockno, scan->bitmap_offsets[scan->bitmap_row++]);
+		if (!lh_row_fetch(scan->fetch, lh_tid_to_row_id(&tid), slot->tts_tupleDescriptor,
+						  sscan->rs_snapshot, &row))
+			continue;
+		PredicateLockTID(sscan->rs_rd, &tid, sscan->rs_snapshot, row.xmin);
+		lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
+		pgstat_count_heap_fetch(sscan->rs_rd);
+		return true;
+	}
+	return false;
 }
 
 /* ---- TABLESAMPLE ---- */

@@ -7,7 +7,6 @@
  *	 afterwards (catalog/options.c says why).
  * - Temporary and unlogged tables become heap tables: they are never published.
  * - A table that turns into a lakehouse table gets its delta.
- * - CREATE INDEX CONCURRENTLY is refused before it leaves anything behind.
  */
 #include "postgres.h"
 
@@ -338,26 +337,6 @@ finish_alteration(const Alteration *alteration)
 	lh_dirty_add(alteration->relid);
 }
 
-/* ---- CREATE INDEX CONCURRENTLY ---- */
-
-/*
- * Its build is refused as every other, but by then a transaction has committed
- * an invalid index, which would stay.
- */
-static void
-refuse_concurrent_index(const IndexStmt *stmt)
-{
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	Oid			relam = OidIsValid(relid) ? lh_relation_am(relid) : InvalidOid;
-	Relation	rel;
-
-	if (!OidIsValid(relam) || relam != lh_am_oid())
-		return;
-	rel = relation_open(relid, AccessShareLock);
-	lh_refuse_index(rel);
-	relation_close(rel, AccessShareLock);
-}
-
 /* ---- the hook ---- */
 
 static void
@@ -407,8 +386,6 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		if (prepare_alteration(castNode(AlterTableStmt, copy->utilityStmt), &alteration))
 			pstmt = copy;
 	}
-	else if (IsA(stmt, IndexStmt) && ((IndexStmt *) stmt)->concurrent)
-		refuse_concurrent_index((IndexStmt *) stmt);
 	call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	/* COPY row by row (volatile defaults, triggers) does not say that it is over */
 	if (IsA(stmt, CopyStmt))

@@ -14,12 +14,6 @@
 #include "storage/lh_storage.h"
 #include "types/pg_compat.h"
 
-/* am_slot.c */
-extern void lh_slot_ops_init(void);
-extern const TupleTableSlotOps *lh_slot_callbacks(Relation rel);
-extern bool lh_slot_is_ours(TupleTableSlot *slot);
-extern void lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid);
-
 /* am_scan.c */
 extern TableScanDesc lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *key,
 								   ParallelTableScanDesc pscan, uint32 flags);
@@ -27,11 +21,15 @@ extern void lh_scan_end(TableScanDesc scan);
 extern void lh_scan_rescan(TableScanDesc scan, struct ScanKeyData *key, bool set_params,
 						   bool allow_strat, bool allow_sync, bool allow_pagemode);
 extern bool lh_scan_getnextslot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
-extern void lh_scan_set_tidrange(TableScanDesc scan, ItemPointer mintid, ItemPointer maxtid);
-extern bool lh_scan_getnextslot_tidrange(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
+
+/* The next row, forward, also as an LhRow; dead rows only when they are wanted. */
+extern void lh_scan_want_dead(TableScanDesc scan);
+extern bool lh_scan_next_row(TableScanDesc scan, TupleTableSlot *slot, LhRow *row);
 extern Size lh_parallelscan_estimate(Relation rel);
 extern Size lh_parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan);
 extern void lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan);
+extern bool lh_scan_bitmap_next_block(TableScanDesc scan, struct TBMIterateResult *tbmres);
+extern bool lh_scan_bitmap_next_tuple(TableScanDesc scan, struct TBMIterateResult *tbmres, TupleTableSlot *slot);
 extern bool lh_scan_sample_next_block(TableScanDesc scan, struct SampleScanState *state);
 extern bool lh_scan_sample_next_tuple(TableScanDesc scan, struct SampleScanState *state, TupleTableSlot *slot);
 extern bool lh_scan_analyze_next_block(LH_ANALYZE_PARAMS);
@@ -68,6 +66,14 @@ extern TM_Result lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 							   uint8 flags, TM_FailureData *tmfd);
 extern void lh_finish_bulk_insert(Relation rel, int options);
 
+/* am_index.c */
+extern double lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
+										bool allow_sync, bool anyvisible, bool progress,
+										BlockNumber start_blockno, BlockNumber numblocks,
+										IndexBuildCallback callback, void *state, TableScanDesc scan);
+extern void lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
+								   Snapshot snapshot, struct ValidateIndexState *state);
+
 /* am_ddl.c */
 extern void lh_set_new_filenode(Relation rel, const RelFileNode *newrnode, char persistence,
 								TransactionId *freeze_xid, MultiXactId *minmulti);
@@ -78,14 +84,6 @@ extern void lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old
 								MultiXactId *multi_cutoff, double *num_tuples, double *tups_vacuumed,
 								double *tups_recently_dead);
 extern void lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrategy);
-extern double lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
-										bool allow_sync, bool anyvisible, bool progress,
-										BlockNumber start_blockno, BlockNumber numblocks,
-										IndexBuildCallback callback, void *state, TableScanDesc scan);
-extern void lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
-								   Snapshot snapshot, struct ValidateIndexState *state);
-/* Raises FEATURE_NOT_SUPPORTED. */
-extern void lh_refuse_index(Relation rel);
 extern uint64 lh_relation_size(Relation rel, ForkNumber fork);
 extern bool lh_needs_toast_table(Relation rel);
 extern Oid	lh_toast_am(Relation rel);

@@ -13,6 +13,8 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/smgr.h"
@@ -63,9 +65,32 @@ lh_collation_is_c(Oid collation)
 /* What tuple_update reports about indexes. */
 #if PG_VERSION_NUM >= 160000
 #define LhUpdateIndexes TU_UpdateIndexes
+#define LH_UPDATE_NO_INDEXES TU_None
+#define LH_UPDATE_ALL_INDEXES TU_All
 #else
 #define LhUpdateIndexes bool
+#define LH_UPDATE_NO_INDEXES false
+#define LH_UPDATE_ALL_INDEXES true
 #endif
+
+static inline void
+lh_stop_bitmap_prefetch(BitmapHeapScanState *state)
+{
+#if PG_VERSION_NUM < 180000
+	state->prefetch_maximum = 0;
+#endif
+}
+
+/* Counts an update whose new version is not beside the old one. */
+static inline void
+lh_count_update(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	pgstat_count_heap_update(rel, false, true);
+#else
+	pgstat_count_heap_update(rel, false);
+#endif
+}
 
 /* Relation files were renamed in 16. */
 #if PG_VERSION_NUM >= 160000

@@ -1,5 +1,5 @@
 /*
- * am_slot.c
+ * row_slot.c
  *	  The slot that scans of lakehouse tables return: columns are decoded when
  *	  somebody looks at them.
  *
@@ -17,14 +17,20 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
-#include "tableam/lh_tableam_int.h"
+#include "storage/lh_storage.h"
 
 typedef struct LhSlot
 {
 	VirtualTupleTableSlot base;
 	LhFileReader *reader;		/* NULL: all columns are in tts_values */
 	int			row;
+	Relation	unread;			/* not NULL: the row with tts_tid, of this table */
+	TransactionId xmin;
+	TransactionId xmax;
+	CommandId	cmin;			/* raw: of the table's own, possibly a combo */
 } LhSlot;
 
 static TupleTableSlotOps slot_ops;
@@ -41,8 +47,43 @@ lh_slot_init(TupleTableSlot *slot)
 static void
 lh_slot_clear(TupleTableSlot *slot)
 {
-	((LhSlot *) slot)->reader = NULL;
+	LhSlot	   *lslot = (LhSlot *) slot;
+
+	lslot->reader = NULL;
+	lslot->unread = NULL;
+	lslot->xmin = lslot->xmax = InvalidTransactionId;
+	lslot->cmin = FirstCommandId;
 	TTSOpsVirtual.clear(slot);
+}
+
+/* Reads the row that so far was only known to be there. */
+static void
+read_row(TupleTableSlot *slot)
+{
+	LhSlot	   *lslot = (LhSlot *) slot;
+	Relation	rel = lslot->unread;
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	TupleTableSlot *row_slot = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, lh_slot_callbacks(rel));
+	int			natts = slot->tts_tupleDescriptor->natts;
+	LhRow		row;
+
+	if (!lh_row_fetch(fetch, lh_tid_to_row_id(&slot->tts_tid), slot->tts_tupleDescriptor, SnapshotAny, &row))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("row (%u,%u) of table \"%s\" is in no file",
+						ItemPointerGetBlockNumber(&slot->tts_tid), ItemPointerGetOffsetNumber(&slot->tts_tid),
+						RelationGetRelationName(rel))));
+	lh_slot_store(row_slot, &row, RelationGetRelid(rel));
+	slot_getallattrs(row_slot);
+	memcpy(slot->tts_values, row_slot->tts_values, sizeof(Datum) * natts);
+	memcpy(slot->tts_isnull, row_slot->tts_isnull, sizeof(bool) * natts);
+	slot->tts_nvalid = natts;
+	lslot->unread = NULL;
+	lslot->xmin = row.xmin;
+	lslot->cmin = row.cmin;
+	TTSOpsVirtual.materialize(slot);	/* before the row goes with the fetch */
+	ExecDropSingleTupleTableSlot(row_slot);
+	lh_row_fetch_end(fetch);
 }
 
 static void
@@ -50,6 +91,11 @@ lh_slot_getsomeattrs(TupleTableSlot *slot, int natts)
 {
 	LhSlot	   *lslot = (LhSlot *) slot;
 
+	if (lslot->unread != NULL)
+	{
+		read_row(slot);
+		return;
+	}
 	if (lslot->reader == NULL)
 		elog(ERROR, "slot has only %d of %d columns", slot->tts_nvalid, natts);
 	for (int i = slot->tts_nvalid; i < natts; i++)
@@ -64,24 +110,22 @@ lh_slot_getsomeattrs(TupleTableSlot *slot, int natts)
 	slot->tts_nvalid = natts;
 }
 
-/*
- * ctid and tableoid are answered by slot_getsysattr().  Rows that a scan
- * returns are committed or our own, so xmin can say "frozen"; nothing
- * deletes rows in place.
- */
+/* ctid and tableoid are answered by slot_getsysattr(). */
 static Datum
 lh_slot_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
 {
+	LhSlot	   *lslot = (LhSlot *) slot;
+
 	*isnull = false;
 	switch (attnum)
 	{
 		case MinTransactionIdAttributeNumber:
-			return TransactionIdGetDatum(FrozenTransactionId);
+			return TransactionIdGetDatum(lslot->xmin);
 		case MaxTransactionIdAttributeNumber:
-			return TransactionIdGetDatum(InvalidTransactionId);
+			return TransactionIdGetDatum(lslot->xmax);
 		case MinCommandIdAttributeNumber:
 		case MaxCommandIdAttributeNumber:
-			return CommandIdGetDatum(FirstCommandId);
+			return CommandIdGetDatum(lslot->cmin);
 		default:
 			elog(ERROR, "unknown system column %d", attnum);
 			return (Datum) 0;
@@ -103,6 +147,12 @@ lh_slot_copyslot(TupleTableSlot *dst, TupleTableSlot *src)
 	TTSOpsVirtual.copyslot(dst, src);
 	dst->tts_tid = src->tts_tid;
 	dst->tts_tableOid = src->tts_tableOid;
+	if (lh_slot_is_ours(src))
+	{
+		((LhSlot *) dst)->xmin = ((LhSlot *) src)->xmin;
+		((LhSlot *) dst)->xmax = ((LhSlot *) src)->xmax;
+		((LhSlot *) dst)->cmin = ((LhSlot *) src)->cmin;
+	}
 }
 
 static HeapTuple
@@ -134,6 +184,48 @@ bool
 lh_slot_is_ours(TupleTableSlot *slot)
 {
 	return slot->tts_ops == &slot_ops;
+}
+
+void
+lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer tid)
+{
+	ExecClearTuple(slot);
+	slot->tts_flags &= ~TTS_FLAG_EMPTY;
+	slot->tts_nvalid = 0;
+	slot->tts_tid = *tid;
+	slot->tts_tableOid = RelationGetRelid(rel);
+	if (lh_slot_is_ours(slot))
+		((LhSlot *) slot)->unread = rel;
+	else
+		elog(ERROR, "slot of another kind for a row of a lakehouse table");
+}
+
+void
+lh_slot_set_origin(TupleTableSlot *slot, TransactionId xmin, CommandId cmin)
+{
+	if (!lh_slot_is_ours(slot))
+		return;
+	((LhSlot *) slot)->xmin = xmin;
+	((LhSlot *) slot)->cmin = cmin;
+}
+
+void
+lh_slot_set_inserted(TupleTableSlot *slot, CommandId cid)
+{
+	LhSlot	   *lslot = (LhSlot *) slot;
+
+	if (!lh_slot_is_ours(slot))
+		return;
+	lslot->xmin = GetCurrentTransactionId();
+	lslot->xmax = InvalidTransactionId;
+	lslot->cmin = cid;
+}
+
+void
+lh_slot_set_xmax(TupleTableSlot *slot, TransactionId xmax)
+{
+	if (lh_slot_is_ours(slot))
+		((LhSlot *) slot)->xmax = xmax;
 }
 
 void
@@ -193,6 +285,7 @@ lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid)
 		}
 		ExecStoreVirtualTuple(slot);
 	}
+	lh_slot_set_origin(slot, row->xmin, row->cmin);
 	lh_row_id_to_tid(row->row_id, &slot->tts_tid);
 	slot->tts_tableOid = relid;
 }

@@ -1,0 +1,101 @@
+/*
+ * delta_int.h
+ *	  Keys of the delta: what its files (delta*.c, mark.c) share.
+ *
+ * The delta is the table's TOAST relation.  A lakehouse table has no use for
+ * TOAST proper, since its main fork holds no tuples; what core offers with a
+ * TOAST relation is just what a delta needs: an ordinary heap with a unique
+ * btree on a 63-bit key, made, swapped, truncated, moved, dropped and vacuumed
+ * together with its table, and left out by pg_dump and publications.
+ *
+ *	  key = row id << 22 | what it is
+ *	  chunk_id = key >> 31, chunk_seq = key & 0x7fffffff, chunk_data = bytes
+ *
+ * Below LH_KIND_LINEAGE "what" is the number of a chunk of the row.  The marks
+ * come after all chunks of their row.
+ */
+#ifndef LH_DELTA_INT_H
+#define LH_DELTA_INT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/heaptoast.h"
+#include "access/htup_details.h"
+#include "executor/tuptable.h"
+#include "utils/rel.h"
+
+#include "storage/lh_storage.h"
+
+#define KIND_BITS		22
+#define KIND_MASK		((UINT64CONST(1) << KIND_BITS) - 1)
+#define SEQ_BITS		31
+#define SEQ_MASK		((UINT64CONST(1) << SEQ_BITS) - 1)
+#define CHUNK_BYTES		((uint32) TOAST_MAX_CHUNK_SIZE)
+
+#define KIND_TOMBSTONE	KIND_MASK			/* LhTombstoneDisk */
+#define KIND_LOCK		(KIND_MASK - 1)		/* no data: its xmax says who locks the row */
+#define KIND_LINEAGE	(KIND_MASK - 2)		/* ancestors of a row that is in a file */
+
+#define ROW_KEY(row_id, kind)	(((row_id) << KIND_BITS) | (kind))
+
+#define Anum_chunk_id	1
+#define Anum_chunk_seq	2
+#define Anum_chunk_data 3
+
+/*
+ * A row's bytes begin with this, then come the ancestors' row ids, then its
+ * MinimalTuple.
+ */
+typedef struct DeltaRowDisk
+{
+	uint32		bytes;			/* of it all */
+	uint32		n_ancestors;
+} DeltaRowDisk;
+
+StaticAssertDecl(sizeof(DeltaRowDisk) == MAXIMUM_ALIGNOF, "the tuple after it must be aligned");
+
+/* offset 0: successor, 8: kind */
+typedef struct LhTombstoneDisk
+{
+	uint64		successor;		/* row id; 0 if none */
+	uint32		kind;			/* LhTombstoneKind */
+	uint32		unused;
+} LhTombstoneDisk;
+
+StaticAssertDecl(sizeof(LhTombstoneDisk) == 16, "tombstones are on disk");
+
+/* The open delta of a table. */
+typedef struct Delta
+{
+	Relation	toast;
+	Relation   *indexes;
+	int			n_indexes;
+	Relation	index;			/* the valid one */
+} Delta;
+
+extern void delta_open(Relation rel, LOCKMODE mode, Delta *delta);
+extern void delta_close(Delta *delta, LOCKMODE mode);
+
+/* Inserts an entry; the delta was opened with RowExclusiveLock. */
+extern void delta_put(Delta *delta, uint64 key, const void *data, uint32 len,
+					  CommandId cid, int options, uint32 token, ItemPointer tid);
+
+/* Key ranges as scan keys; entries beside the range may come, too. */
+extern void delta_range_keys(uint64 low, uint64 high, ScanKeyData keys[3]);
+extern uint64 delta_key(Relation toast, HeapTuple tuple);
+extern bytea *delta_data(Relation toast, HeapTuple tuple);
+
+/* What became of the transaction that inserted an entry. */
+typedef enum XminState
+{
+	XMIN_ABORTED,
+	XMIN_OWN,
+	XMIN_RUNNING,
+	XMIN_COMMITTED
+} XminState;
+
+extern XminState delta_xmin_state(HeapTuple tuple);
+
+#endif							/* LH_DELTA_INT_H */

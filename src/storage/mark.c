@@ -1,0 +1,503 @@
+/*
+ * mark.c
+ *	  Marks of rows: tombstones (deleted, or superseded by a newer row) and row
+ *	  locks.  They stand in the delta (delta_int.h), wherever the row itself is.
+ *
+ * A tombstone is a positive fact: an entry inserted by the deleting
+ * transaction.  It counts as soon as it is there, and no longer when that
+ * transaction has aborted.  The publisher may delete it once the row is gone
+ * from every place it counted in; who still needs it, because his snapshot is
+ * older, finds the dead entry.
+ *
+ * A row lock is held in the xmax of a tuple that stands for the row: inserted
+ * frozen, so that everybody sees it at once and whatever becomes of the
+ * transaction that needed it first.  heap_lock_tuple() on it gives the four
+ * modes, multixacts, savepoints and prepared transactions.
+ *
+ * Nobody may see the marks of a row, judge them and leave his own, while
+ * another does so: that is a critical section, under a tuple lock on the delta
+ * with the row's TID, and never held while waiting.
+ *
+ * An update moves no locks: the newer row names its ancestors, and who locks
+ * or deletes it asks their lock tuples as well.
+ */
+#include "postgres.h"
+
+#include "access/multixact.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "storage/delta_int.h"
+
+/* ---- critical sections ---- */
+
+static void
+enter_critical(Relation rel, uint64 row_id)
+{
+	ItemPointerData tid;
+	LOCKTAG		tag;
+
+	lh_row_id_to_tid(row_id, &tid);
+	SET_LOCKTAG_TUPLE(tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_rel->reltoastrelid,
+					  ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid));
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static void
+leave_critical(Relation rel, uint64 row_id)
+{
+	ItemPointerData tid;
+	LOCKTAG		tag;
+
+	lh_row_id_to_tid(row_id, &tid);
+	SET_LOCKTAG_TUPLE(tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_rel->reltoastrelid,
+					  ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid));
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+/* ---- looking ---- */
+
+struct LhMarks
+{
+	Relation	rel;
+	Delta		delta;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	LOCKMODE	mode;
+};
+
+LhMarks *
+lh_marks_begin(Relation rel, LOCKMODE mode)
+{
+	LhMarks    *marks = palloc(sizeof(LhMarks));
+
+	marks->rel = rel;
+	marks->mode = mode;
+	delta_open(rel, mode, &marks->delta);
+	marks->slot = MakeSingleTupleTableSlot(RelationGetDescr(marks->delta.toast), &TTSOpsBufferHeapTuple);
+	marks->scan = index_beginscan(marks->delta.toast, marks->delta.index, SnapshotAny, 3, 0);
+	return marks;
+}
+
+void
+lh_marks_end(LhMarks *marks)
+{
+	index_endscan(marks->scan);
+	ExecDropSingleTupleTableSlot(marks->slot);
+	delta_close(&marks->delta, marks->mode == AccessShareLock ? marks->mode : NoLock);
+	pfree(marks);
+}
+
+static LhWho
+who_of(XminState state)
+{
+	return state == XMIN_OWN ? LH_WHO_SELF : state == XMIN_RUNNING ? LH_WHO_OTHER :
+		state == XMIN_COMMITTED ? LH_WHO_COMMITTED : LH_WHO_NOBODY;
+}
+
+/* Only the publisher deletes rows of the delta: when they are in a file, or gone for good. */
+static bool
+was_moved(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+	if (header->t_infomask & HEAP_XMAX_COMMITTED)
+		return true;
+	return !TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(header)) &&
+		TransactionIdDidCommit(HeapTupleHeaderGetRawXmax(header));
+}
+
+static void
+take_lineage(LhRowMarks *m, const uint64 *ancestors, uint32 n)
+{
+	m->lineage.n = n;
+	m->lineage.ancestors = n > 0 ? palloc(sizeof(uint64) * n) : NULL;
+	if (n > 0)
+		memcpy(m->lineage.ancestors, ancestors, sizeof(uint64) * n);
+}
+
+static void
+take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m)
+{
+	bytea	   *data = delta_data(marks->delta.toast, tuple);
+	DeltaRowDisk header;
+
+	m->inserter = who_of(state);
+	m->insert_xid = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	m->insert_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
+	m->in_delta = !was_moved(tuple);
+	if (HeapTupleHeaderIsSpeculative(tuple->t_data))
+		m->speculative_token = HeapTupleHeaderGetSpeculativeToken(tuple->t_data);
+	memcpy(&header, VARDATA_ANY(data), sizeof(header));
+	/* the first chunk has room for more ancestors than anybody has */
+	if (header.n_ancestors > 0 &&
+		VARSIZE_ANY_EXHDR(data) >= sizeof(header) + sizeof(uint64) * header.n_ancestors)
+	{
+		uint64	   *ancestors = palloc(sizeof(uint64) * header.n_ancestors);
+
+		memcpy(ancestors, VARDATA_ANY(data) + sizeof(header), sizeof(uint64) * header.n_ancestors);
+		take_lineage(m, ancestors, header.n_ancestors);
+		pfree(ancestors);
+	}
+}
+
+void
+lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
+{
+	ScanKeyData keys[3];
+
+	memset(m, 0, sizeof(*m));
+	ItemPointerSetInvalid(&m->lock_tid);
+	delta_range_keys(ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK), keys);
+	index_rescan(marks->scan, keys, 3, NULL, 0);
+	while (index_getnext_slot(marks->scan, ForwardScanDirection, marks->slot))
+	{
+		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) marks->slot)->base.tuple;
+		uint64		kind = delta_key(marks->delta.toast, tuple) & KIND_MASK;
+		XminState	state;
+
+		if (kind > 0 && kind < KIND_LINEAGE)
+			continue;
+		state = delta_xmin_state(tuple);
+		if (state == XMIN_ABORTED)
+			continue;
+		if (kind == 0)
+			take_first_chunk(marks, tuple, state, m);
+		else if (kind == KIND_LOCK)
+			m->lock_tid = tuple->t_self;
+		else if (kind == KIND_LINEAGE)
+		{
+			bytea	   *data = delta_data(marks->delta.toast, tuple);
+
+			take_lineage(m, (uint64 *) memcpy(palloc(VARSIZE_ANY_EXHDR(data)), VARDATA_ANY(data),
+											  VARSIZE_ANY_EXHDR(data)),
+						 VARSIZE_ANY_EXHDR(data) / sizeof(uint64));
+		}
+		else
+		{
+			LhTombstoneDisk disk;
+
+			memcpy(&disk, VARDATA_ANY(delta_data(marks->delta.toast, tuple)), sizeof(disk));
+			m->deleter = who_of(state);
+			m->delete_xid = HeapTupleHeaderGetRawXmin(tuple->t_data);
+			m->delete_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
+			m->successor = disk.successor;
+			m->kind = disk.kind;
+		}
+	}
+	ExecClearTuple(marks->slot);
+}
+
+/* ---- row locks ---- */
+
+static TM_Result
+lock_lock_tuple(LhMarks *marks, ItemPointer tid, CommandId cid, LockTupleMode mode, LockWaitPolicy policy)
+{
+	HeapTupleData tuple;
+	TM_FailureData failure;
+	Buffer		buffer;
+	TM_Result	result;
+
+	tuple.t_self = *tid;
+	result = heap_lock_tuple(marks->delta.toast, &tuple, cid, mode, policy, false, &buffer, &failure);
+	ReleaseBuffer(buffer);
+	return result;
+}
+
+/* The lock tuple of a row that has none yet.  In the critical section of the row. */
+static void
+make_lock_tuple(LhMarks *marks, uint64 row_id, ItemPointer tid)
+{
+	delta_put(&marks->delta, ROW_KEY(row_id, KIND_LOCK), NULL, 0,
+			  GetCurrentCommandId(true), HEAP_INSERT_FROZEN, 0, tid);
+}
+
+/*
+ * Locks the row, or only its ancestors' lock tuples and its own if it has one
+ * (!make).  With LockWaitSkip: TM_WouldBlock.  Never waits otherwise, either,
+ * when it is called in the critical section.
+ */
+static TM_Result
+lock_all(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
+		 LockTupleMode mode, LockWaitPolicy policy, bool make)
+{
+	TM_Result	result;
+
+	for (uint32 i = 0; i < m->lineage.n; i++)
+	{
+		LhRowMarks	ancestor;
+
+		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
+		if (!ItemPointerIsValid(&ancestor.lock_tid))
+			continue;
+		result = lock_lock_tuple(marks, &ancestor.lock_tid, cid, mode, policy);
+		if (result != TM_Ok)
+			return result;
+	}
+	if (!ItemPointerIsValid(&m->lock_tid))
+	{
+		if (!make)
+			return TM_Ok;
+		make_lock_tuple(marks, row_id, &m->lock_tid);
+	}
+	return lock_lock_tuple(marks, &m->lock_tid, cid, mode, policy);
+}
+
+/* Must who wants `mode` wait for a running transaction that left this tombstone? */
+static bool
+conflicts(LockTupleMode mode, LhTombstoneKind kind)
+{
+	return mode != LockTupleKeyShare || kind != LH_TOMB_UPDATED;
+}
+
+/* What an ended or own tombstone means to somebody with this command id. */
+static TM_Result
+judge_tombstone(const LhRowMarks *m, CommandId cid)
+{
+	if (m->deleter == LH_WHO_SELF)
+		return m->delete_cid >= cid ? TM_SelfModified : TM_Invisible;
+	return m->kind == LH_TOMB_DELETED ? TM_Deleted : TM_Updated;
+}
+
+static void
+fill_failure(uint64 row_id, const LhRowMarks *m, TM_FailureData *failure)
+{
+	failure->xmax = m->delete_xid;
+	failure->cmax = m->deleter == LH_WHO_SELF ? m->delete_cid : InvalidCommandId;
+	if (m->kind == LH_TOMB_DELETED)
+		lh_row_id_to_tid(row_id, &failure->ctid);
+	else if (m->kind == LH_TOMB_MOVED)
+		ItemPointerSetMovedPartitions(&failure->ctid);
+	else
+		lh_row_id_to_tid(m->successor, &failure->ctid);
+}
+
+/* Waits in the queue that the executor of heap tables would wait in. */
+static bool
+wait_for_deleter(Relation rel, uint64 row_id, TransactionId xid, LockWaitPolicy policy,
+				 XLTW_Oper oper, bool *have_queue)
+{
+	ItemPointerData tid;
+
+	lh_row_id_to_tid(row_id, &tid);
+	if (policy == LockWaitBlock)
+	{
+		if (!*have_queue)
+			LockTuple(rel, &tid, ExclusiveLock);
+		*have_queue = true;
+		XactLockTableWait(xid, rel, &tid, oper);
+		return true;
+	}
+	if (ConditionalXactLockTableWait(xid))
+		return true;
+	if (policy == LockWaitError)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on row in relation \"%s\"", RelationGetRelationName(rel))));
+	return false;
+}
+
+static void
+leave_queue(Relation rel, uint64 row_id, bool have_queue)
+{
+	ItemPointerData tid;
+
+	lh_row_id_to_tid(row_id, &tid);
+	if (have_queue)
+		UnlockTuple(rel, &tid, ExclusiveLock);
+}
+
+/*
+ * Waits for whoever holds a conflicting lock, outside of the critical section.
+ * The lock is ours then, but the row may have been deleted meanwhile.
+ */
+static TM_Result
+wait_for_lockers(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
+				 LockTupleMode mode, LockWaitPolicy policy)
+{
+	if (policy == LockWaitError)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on row in relation \"%s\"",
+						RelationGetRelationName(marks->rel))));
+	return lock_all(marks, row_id, m, cid, mode, policy, false);
+}
+
+/*
+ * Enters the critical section of a row that nobody else is changing or
+ * locking in a way that conflicts with `mode`, waiting for it as `policy`
+ * says.  Any other result than TM_Ok comes outside of it.  `lock`: leaves the
+ * row locked; else only looks at the locks of others.
+ */
+static TM_Result
+enter_free(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode, LockWaitPolicy policy,
+		   XLTW_Oper oper, bool lock, LhRowMarks *m, TM_FailureData *failure)
+{
+	Relation	rel = marks->rel;
+	bool		have_queue = false;
+	TM_Result	result;
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		enter_critical(rel, row_id);
+		lh_marks_look(marks, row_id, m);
+		if (m->inserter == LH_WHO_SELF && m->insert_cid >= cid)
+			result = TM_Invisible;
+		else if (m->deleter == LH_WHO_SELF || m->deleter == LH_WHO_COMMITTED)
+			result = judge_tombstone(m, cid);
+		else if (m->deleter == LH_WHO_OTHER && conflicts(mode, m->kind))
+			result = TM_BeingModified;
+		else
+			result = lock_all(marks, row_id, m, cid, mode, LockWaitSkip, lock);
+		if (result == TM_Ok)
+			break;
+
+		leave_critical(rel, row_id);
+		if (result == TM_BeingModified &&
+			wait_for_deleter(rel, row_id, m->delete_xid, policy, oper, &have_queue))
+			continue;
+		if (result == TM_WouldBlock && policy != LockWaitSkip)
+		{
+			(void) wait_for_lockers(marks, row_id, m, cid, mode, policy);
+			continue;
+		}
+		if (result == TM_BeingModified)
+			result = TM_WouldBlock;
+		else if (result != TM_WouldBlock && result != TM_Invisible)
+			fill_failure(row_id, m, failure);
+		break;
+	}
+	leave_queue(rel, row_id, have_queue);
+	return result;
+}
+
+TM_Result
+lh_row_lock(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+			LockWaitPolicy policy, LhRowMarks *m, TM_FailureData *failure)
+{
+	TM_Result	result = enter_free(marks, row_id, cid, mode, policy, XLTW_Lock, true, m, failure);
+
+	if (result == TM_Ok)
+		leave_critical(marks->rel, row_id);
+	return result;
+}
+
+/* ---- tombstones ---- */
+
+TM_Result
+lh_row_begin_change(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode, bool wait,
+					LhRowMarks *m, TM_FailureData *failure)
+{
+	TM_Result	result = enter_free(marks, row_id, cid, mode, wait ? LockWaitBlock : LockWaitSkip,
+									mode == LockTupleExclusive ? XLTW_Delete : XLTW_Update,
+									false, m, failure);
+
+	return result == TM_WouldBlock ? TM_BeingModified : result;
+}
+
+void
+lh_row_end_change(LhMarks *marks, uint64 row_id)
+{
+	leave_critical(marks->rel, row_id);
+}
+
+void
+lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successor, CommandId cid)
+{
+	LhTombstoneDisk disk = {successor, kind, 0};
+
+	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
+}
+
+/* ---- lineage ---- */
+
+/* Does a running transaction hold a lock on the row, as far as its lock tuple says? */
+static bool
+is_locked(LhMarks *marks, const LhRowMarks *m)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	bool		locked;
+
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple.t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
+		return false;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (tuple.t_data->t_infomask & HEAP_XMAX_INVALID)
+		locked = false;
+	else if (tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI)
+		locked = MultiXactIdIsRunning(HeapTupleHeaderGetRawXmax(tuple.t_data),
+									  HEAP_XMAX_IS_LOCKED_ONLY(tuple.t_data->t_infomask));
+	else
+		locked = TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(tuple.t_data));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	ReleaseBuffer(buffer);
+	return locked;
+}
+
+bool
+lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	bool		locked;
+
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple.t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
+		return false;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	locked = (tuple.t_data->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+		((tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+		 TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tuple.t_data)));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	ReleaseBuffer(buffer);
+	return locked;
+}
+
+void
+lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LhLineage *lineage)
+{
+	lineage->ancestors = palloc(sizeof(uint64) * (m->lineage.n + 1));
+	lineage->n = 0;
+	for (uint32 i = 0; i < m->lineage.n; i++)
+	{
+		LhRowMarks	ancestor;
+
+		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
+		if (is_locked(marks, &ancestor))
+			lineage->ancestors[lineage->n++] = m->lineage.ancestors[i];
+	}
+	lineage->ancestors[lineage->n++] = row_id;
+}
+
+void
+lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage)
+{
+	LhLineage	kept = {0, palloc(sizeof(uint64) * Max(lineage->n, 1))};
+
+	for (uint32 i = 0; i < lineage->n; i++)
+	{
+		LhRowMarks	ancestor;
+
+		lh_marks_look(marks, lineage->ancestors[i], &ancestor);
+		if (is_locked(marks, &ancestor))
+			kept.ancestors[kept.n++] = lineage->ancestors[i];
+	}
+	if (kept.n > 0)
+		delta_put(&marks->delta, ROW_KEY(row_id, KIND_LINEAGE), kept.ancestors,
+				  sizeof(uint64) * kept.n, GetCurrentCommandId(true), 0, 0, NULL);
+	pfree(kept.ancestors);
+}
