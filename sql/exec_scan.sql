@@ -33,7 +33,7 @@ EXPLAIN (COSTS OFF) SELECT grp FROM t WHERE id > 10;
 EXPLAIN (COSTS OFF) SELECT 1 FROM t;
 EXPLAIN (COSTS OFF) SELECT t FROM t;
 EXPLAIN (COSTS OFF) SELECT ctid FROM t ORDER BY f;
-SELECT ctid, tableoid::regclass, xmin, xmax, id FROM t WHERE id IN (1, 291, 292, 5010);
+SELECT ctid, tableoid::regclass, xmin::text::int8 > 1 AS xmin, xmax, id FROM t WHERE id IN (1, 291, 292, 5010);
 SELECT t FROM t WHERE id IN (7, 5007) ORDER BY id;
 SELECT count(*) FROM (SELECT * FROM t OFFSET 0) s WHERE s.arr IS NOT NULL;
 

@@ -3,8 +3,8 @@
  *	  Rows of the delta by row id, and the tombstones of a range of rows.
  *
  * One ordered scan of the delta's index gives the chunks of a row and then its
- * marks.  Going forward, a row's tombstone comes after the row: the scan looks
- * one entry ahead, and keeps what belongs to the next row.
+ * marks, or the other way round.  The scan looks one entry ahead to know that
+ * it has them all, and keeps what belongs to the next row.
  */
 #include "postgres.h"
 
@@ -27,7 +27,7 @@ struct LhDeltaScan
 	bool		with_dead;
 	bool		saw_tombstone;	/* in the range so far */
 	ScanDirection ended;		/* no more entries this way; NoMovement: unknown */
-	bool		pending;		/* slot holds an entry not looked at yet */
+	ScanDirection pending;		/* this way, slot holds an entry not looked at yet */
 	bool		on_row;			/* row.row_id is the row we stand on */
 	MemoryContext row_cxt;
 	LhDeltaRow	row;
@@ -60,8 +60,8 @@ lh_delta_scan_range(LhDeltaScan *scan, uint64 first, uint64 last)
 	scan->high = ROW_KEY(last, KIND_MASK);
 	delta_range_keys(scan->low, scan->high, keys);
 	ExecClearTuple(scan->slot);
-	scan->ended = NoMovementScanDirection;
-	scan->pending = scan->on_row = scan->saw_tombstone = false;
+	scan->ended = scan->pending = NoMovementScanDirection;
+	scan->on_row = scan->saw_tombstone = false;
 	index_rescan(scan->scan, keys, 3, NULL, 0);
 }
 
@@ -90,9 +90,9 @@ advance(LhDeltaScan *scan, ScanDirection direction)
 static HeapTuple
 next_entry(LhDeltaScan *scan, ScanDirection direction, uint64 *key)
 {
-	if (scan->pending)
+	if (scan->pending == direction)
 	{
-		scan->pending = false;
+		scan->pending = NoMovementScanDirection;
 		*key = delta_key(scan->delta.toast, ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple);
 		return ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
 	}
@@ -216,7 +216,7 @@ next_row_id(LhDeltaScan *scan, ScanDirection direction, Assembly *a)
 			continue;
 		if (started && row_id != scan->row.row_id)
 		{
-			scan->pending = true;
+			scan->pending = direction;
 			break;
 		}
 		started = true;
@@ -240,9 +240,9 @@ lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction)
 	Assembly	a;
 	bool		more;
 
-	/* what was looked at ahead lies beyond the row we stand on */
-	if (scan->pending && !ScanDirectionIsForward(direction))
-		scan->pending = false;
+	/* what was looked at ahead the other way lies beyond the row we stand on */
+	if (scan->pending != direction)
+		scan->pending = NoMovementScanDirection;
 	do
 	{
 		MemoryContextReset(scan->row_cxt);

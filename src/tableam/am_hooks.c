@@ -12,6 +12,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -33,6 +34,10 @@ static object_access_hook_type previous_access = NULL;
 /* ---- plans ---- */
 
 /*
+ * BRIN indexes are accepted, because applications and extensions make them,
+ * but left alone: their block ranges mean nothing here, where statistics of
+ * row groups do their work.
+ *
  * CREATE INDEX asks the planner for workers with a query that has no join
  * tree.  They would each list the files for themselves, while the publisher
  * moves rows.
@@ -40,9 +45,16 @@ static object_access_hook_type previous_access = NULL;
 static void
 relation_info_hook(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 {
+	ListCell   *lc;
+
 	if (previous_relation_info != NULL)
 		previous_relation_info(root, relid, inhparent, rel);
-	if (root->parse->jointree == NULL && lh_relation_am(relid) == lh_am_oid())
+	if (lh_relation_am(relid) != lh_am_oid())
+		return;
+	foreach(lc, rel->indexlist)
+		if (lfirst_node(IndexOptInfo, lc)->relam == BRIN_AM_OID)
+			rel->indexlist = foreach_delete_current(rel->indexlist, lc);
+	if (root->parse->jointree == NULL)
 		rel->rel_parallel_workers = 0;
 }
 

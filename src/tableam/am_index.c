@@ -108,7 +108,7 @@ lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 			continue;
 		callback(index, &b.slot->tts_tid, values, isnull, !row.dead, state);
 	}
-	if (!info->ii_Concurrent && 
+	if (!info->ii_Concurrent &&
 		lh_metapage_removed_since(rel, GetOldestNonRemovableTransactionId(rel)))
 		info->ii_BrokenHotChain = true;
 

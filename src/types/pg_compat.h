@@ -13,7 +13,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/tuptable.h"
-#include "nodes/execnodes.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
@@ -73,13 +72,12 @@ lh_collation_is_c(Oid collation)
 #define LH_UPDATE_ALL_INDEXES true
 #endif
 
-static inline void
-lh_stop_bitmap_prefetch(BitmapHeapScanState *state)
-{
-#if PG_VERSION_NUM < 180000
-	state->prefetch_maximum = 0;
+/* Of a BitmapHeapScanState; newer versions leave prefetching to the access method. */
+#if PG_VERSION_NUM >= 180000
+#define lh_stop_bitmap_prefetch(state) ((void) (state))
+#else
+#define lh_stop_bitmap_prefetch(state) ((state)->prefetch_maximum = 0)
 #endif
-}
 
 /* Counts an update whose new version is not beside the old one. */
 static inline void
