@@ -82,3 +82,9 @@ CREATE TABLE lakehouse.lake_garbage (
 	dropped_at        timestamptz NOT NULL
 ) USING heap;
 COMMENT ON TABLE lakehouse.lake_garbage IS 'objects of dropped lakehouse tables, to be removed';
+
+/* Catalogs keep locations in the data directory relative to it. */
+CREATE FUNCTION lakehouse.location_uri(location text) RETURNS text
+	AS 'MODULE_PATHNAME', 'lh_location_uri' LANGUAGE C STRICT STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION lakehouse.location_uri(text) IS
+	'a location as the lakehouse catalogs keep it, as a URI on this server';

@@ -30,7 +30,7 @@ CREATE VIEW lakehouse.versions AS
 		   v.added_rows, v.removed_rows,
 		   -- the publisher removes older metadata files
 		   CASE WHEN v.seq > t.last_seq - 100
-				THEN v.location || '/' || v.metadata_name END AS metadata_location
+				THEN lakehouse.location_uri(v.location) || '/' || v.metadata_name END AS metadata_location
 	FROM lakehouse.lake_version v
 	JOIN lakehouse.lake_table t USING (table_uuid)
 	WHERE pg_catalog.has_table_privilege(t.relid, 'SELECT');
@@ -40,7 +40,7 @@ GRANT SELECT ON lakehouse.versions TO PUBLIC;
 CREATE VIEW lakehouse.files AS
 	SELECT c.oid::regclass AS table_name, f.file_id, f.row_count AS rows, f.byte_count AS bytes,
 		   nullif(f.added_seq, 0) AS added_version, nullif(f.removed_seq, 0) AS removed_version,
-		   f.location || '/' || f.name AS path
+		   lakehouse.location_uri(f.location) || '/' || f.name AS path
 	FROM lakehouse.lake_file f
 	JOIN pg_catalog.pg_class c ON c.oid = f.relid
 	WHERE pg_catalog.has_table_privilege(c.oid, 'SELECT');

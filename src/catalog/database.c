@@ -15,25 +15,30 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "catalog/lake_rows_int.h"
 #include "catalog/lh_catalog.h"
-
-#define MARKER_DIR "pg_lakehouse"
+#include "objstore/objstore.h"
 
 static bool marked = false;		/* this backend's database */
 
 void
-lh_database_mark(void)
+lake_make_marker_dir(void)
+{
+	if (MakePGDirectory(LAKE_MARKER_DIR) < 0 && errno != EEXIST)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create directory \"%s\": %m", LAKE_MARKER_DIR)));
+}
+
+/* Durable before it is logged, as objects are (objstore/README.md). */
+void
+lake_marker_create(const char *name)
 {
 	char		path[MAXPGPATH];
 	int			fd;
 
-	if (marked)
-		return;
-	if (MakePGDirectory(MARKER_DIR) < 0 && errno != EEXIST)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create directory \"%s\": %m", MARKER_DIR)));
-	snprintf(path, sizeof(path), MARKER_DIR "/%u", MyDatabaseId);
+	lake_make_marker_dir();
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/%s", name);
 	fd = OpenTransientFile(path, O_CREAT | O_WRONLY | PG_BINARY);
 	if (fd < 0)
 		ereport(ERROR,
@@ -41,7 +46,20 @@ lh_database_mark(void)
 				 errmsg("could not create file \"%s\": %m", path)));
 	CloseTransientFile(fd);
 	fsync_fname(path, false);
-	fsync_fname(MARKER_DIR, true);
+	fsync_fname(LAKE_MARKER_DIR, true);
+	lh_wal_log_marker(path, true);
+}
+
+/* Logged even if it is there: whoever made it may have died before that. */
+void
+lh_database_mark(void)
+{
+	char		name[16];
+
+	if (marked)
+		return;
+	snprintf(name, sizeof(name), "%u", MyDatabaseId);
+	lake_marker_create(name);
 	marked = true;
 }
 
@@ -50,7 +68,8 @@ lh_database_unmark(Oid database)
 {
 	char		path[MAXPGPATH];
 
-	snprintf(path, sizeof(path), MARKER_DIR "/%u", database);
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/%u", database);
+	lh_wal_log_marker(path, false);
 	if (unlink(path) < 0 && errno != ENOENT)
 		ereport(LOG,
 				(errcode_for_file_access(),
@@ -60,13 +79,13 @@ lh_database_unmark(Oid database)
 List *
 lh_database_marked(void)
 {
-	DIR		   *dir = AllocateDir(MARKER_DIR);
+	DIR		   *dir = AllocateDir(LAKE_MARKER_DIR);
 	struct dirent *entry;
 	List	   *databases = NIL;
 
 	if (dir == NULL && errno == ENOENT)
 		return NIL;
-	while ((entry = ReadDirExtended(dir, MARKER_DIR, LOG)) != NULL)
+	while ((entry = ReadDirExtended(dir, LAKE_MARKER_DIR, LOG)) != NULL)
 	{
 		char	   *end;
 		unsigned long oid = strtoul(entry->d_name, &end, 10);

@@ -70,7 +70,7 @@ file_from_tuple(HeapTuple tuple, TupleDesc desc)
 		file->n_first_row_ids = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 		file->first_row_ids = (int64 *) ARR_DATA_PTR(array);
 	}
-	file->location = TextDatumGetCString(values[Anum_file_location - 1]);
+	file->location = lake_location_read(values[Anum_file_location - 1]);
 	file->name = TextDatumGetCString(values[Anum_file_name - 1]);
 
 	/* kept as it is stored: most scans of many files need few footers */
@@ -135,7 +135,7 @@ lh_file_insert(const LhFile *file, CommandId cid)
 			PointerGetDatum(construct_array(elems, file->n_first_row_ids, INT8OID,
 											sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	}
-	values[Anum_file_location - 1] = CStringGetTextDatum(file->location);
+	values[Anum_file_location - 1] = lake_location_datum(file->location);
 	values[Anum_file_name - 1] = CStringGetTextDatum(file->name);
 	values[Anum_file_footer - 1] = PointerGetDatum(file->footer);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);

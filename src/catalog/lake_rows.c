@@ -15,11 +15,13 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "catalog/lake_rows_int.h"
 #include "catalog/lh_catalog.h"
+#include "objstore/objstore.h"
 #include "types/pg_compat.h"
 
 static Oid
@@ -99,4 +101,28 @@ void
 lake_update(Relation rel, ItemPointer tid, HeapTuple tuple)
 {
 	CatalogTupleUpdate(rel, tid, tuple);
+}
+
+/* A location as catalogs keep it is another string than ours (objstore.h). */
+Datum
+lake_location_datum(const char *location)
+{
+	return CStringGetTextDatum(lh_location_to_catalog(location));
+}
+
+/* lakehouse.location_uri(): the same for views */
+LH_FUNCTION(lh_location_uri);
+
+Datum
+lh_location_uri(PG_FUNCTION_ARGS)
+{
+	char	   *location = lh_location_from_catalog(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	PG_RETURN_TEXT_P(cstring_to_text(location));
+}
+
+char *
+lake_location_read(Datum stored)
+{
+	return lh_location_from_catalog(TextDatumGetCString(stored));
 }

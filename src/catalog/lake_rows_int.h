@@ -28,4 +28,12 @@ extern Oid	lake_index(const char *index);
 extern void lake_insert(Relation rel, HeapTuple tuple, CommandId cid);
 extern void lake_update(Relation rel, ItemPointer tid, HeapTuple tuple);
 
+extern Datum lake_location_datum(const char *location);
+extern char *lake_location_read(Datum stored);
+
+/* database.c: empty files of ours in the data directory, which travel by WAL */
+#define LAKE_MARKER_DIR "pg_lakehouse"
+extern void lake_make_marker_dir(void);
+extern void lake_marker_create(const char *name);
+
 #endif							/* LH_LAKE_ROWS_INT_H */

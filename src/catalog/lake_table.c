@@ -75,7 +75,7 @@ table_from_tuple(HeapTuple tuple, TupleDesc desc)
 	table->snapshot_id = DatumGetInt64(values[Anum_table_snapshot_id - 1]);
 	table->layout = DatumGetInt64(values[Anum_table_layout - 1]);
 	table->iceberg_uuid = *DatumGetUUIDP(values[Anum_table_iceberg_uuid - 1]);
-	table->location = TextDatumGetCString(values[Anum_table_location - 1]);
+	table->location = lake_location_read(values[Anum_table_location - 1]);
 	table->metadata_name = TextDatumGetCString(values[Anum_table_metadata_name - 1]);
 	table->tid = tuple->t_self;
 	return table;
@@ -130,7 +130,7 @@ lh_table_put(LhTable *table)
 	values[Anum_table_snapshot_id - 1] = Int64GetDatum(table->snapshot_id);
 	values[Anum_table_layout - 1] = Int64GetDatum(table->layout);
 	values[Anum_table_iceberg_uuid - 1] = UUIDPGetDatum(&table->iceberg_uuid);
-	values[Anum_table_location - 1] = CStringGetTextDatum(table->location);
+	values[Anum_table_location - 1] = lake_location_datum(table->location);
 	values[Anum_table_metadata_name - 1] = CStringGetTextDatum(table->metadata_name);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, isnull);
 	if (ItemPointerIsValid(&table->tid))
@@ -170,7 +170,7 @@ lh_version_insert(const LhVersion *version)
 	values[Anum_version_total_bytes - 1] = Int64GetDatum(version->total_bytes);
 	values[Anum_version_added_rows - 1] = Int64GetDatum(version->added_rows);
 	values[Anum_version_removed_rows - 1] = Int64GetDatum(version->removed_rows);
-	values[Anum_version_location - 1] = CStringGetTextDatum(version->location);
+	values[Anum_version_location - 1] = lake_location_datum(version->location);
 	values[Anum_version_metadata_name - 1] = CStringGetTextDatum(version->metadata_name);
 	lake_insert(rel, heap_form_tuple(RelationGetDescr(rel), values, isnull), GetCurrentCommandId(true));
 	table_close(rel, NoLock);
@@ -194,7 +194,7 @@ version_from_tuple(HeapTuple tuple, TupleDesc desc)
 	version->total_bytes = DatumGetInt64(values[Anum_version_total_bytes - 1]);
 	version->added_rows = DatumGetInt64(values[Anum_version_added_rows - 1]);
 	version->removed_rows = DatumGetInt64(values[Anum_version_removed_rows - 1]);
-	version->location = TextDatumGetCString(values[Anum_version_location - 1]);
+	version->location = lake_location_read(values[Anum_version_location - 1]);
 	version->metadata_name = TextDatumGetCString(values[Anum_version_metadata_name - 1]);
 	return version;
 }
@@ -253,7 +253,7 @@ lh_garbage_insert(const pg_uuid_t *table_uuid, const char *location)
 	bool		isnull[Natts_garbage] = {0};
 
 	values[Anum_garbage_table_uuid - 1] = UUIDPGetDatum(table_uuid);
-	values[Anum_garbage_location - 1] = CStringGetTextDatum(location);
+	values[Anum_garbage_location - 1] = lake_location_datum(location);
 	values[Anum_garbage_dropped_at - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	lake_insert(rel, heap_form_tuple(RelationGetDescr(rel), values, isnull), GetCurrentCommandId(true));
 	table_close(rel, NoLock);
@@ -273,7 +273,7 @@ lh_garbage_list(Snapshot snapshot)
 		bool		isnull;
 
 		garbage->table_uuid = *DatumGetUUIDP(heap_getattr(tuple, Anum_garbage_table_uuid, RelationGetDescr(rel), &isnull));
-		garbage->location = TextDatumGetCString(heap_getattr(tuple, Anum_garbage_location, RelationGetDescr(rel), &isnull));
+		garbage->location = lake_location_read(heap_getattr(tuple, Anum_garbage_location, RelationGetDescr(rel), &isnull));
 		garbage->tid = tuple->t_self;
 		list = lappend(list, garbage);
 	}

@@ -123,6 +123,18 @@ extern void lh_database_mark(void);	/* this database; cheap when repeated */
 extern void lh_database_unmark(Oid database);
 extern List *lh_database_marked(void);	/* OIDs */
 
+/* ---- this cluster among its copies (incarnation.c) ---- */
+
+/* A random id of this cluster on this timeline; draws it when there is none. */
+extern uint64 lh_incarnation(void);
+extern bool lh_incarnation_is_ancestor(uint64 id);	/* or our own */
+
+/* A random UUID that begins with it, for the names of metadata. */
+extern void lh_incarnation_uuid(pg_uuid_t *uuid);
+
+/* Has this incarnation written the object?  Its name tells. */
+extern bool lh_object_is_ours(const char *name);
+
 /* ---- data files ---- */
 
 typedef struct LhFile

@@ -31,6 +31,8 @@ static const char *const fault_points[] = {
 	"upload.publish",			/* errno: giving it its name */
 	"upload.published",			/* named, its directory entry not yet durable */
 	"upload.sync_dir",			/* errno: each fsync of a directory */
+	"upload.log",				/* durable, not yet in the WAL */
+	"upload.log_chunk",			/* each piece of 128 kB in the WAL */
 	"upload.done",				/* durable, not yet reported */
 	/* objstore: the rest */
 	"fetch.read",				/* errno: each read of at most 8 MB */

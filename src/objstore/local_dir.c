@@ -203,6 +203,14 @@ on_the_way(const char *name, const char *prefix)
 	return strncmp(name, prefix, Min(strlen(name), strlen(prefix))) == 0;
 }
 
+static bool
+ends_in(const char *name, const char *suffix)
+{
+	size_t		len = strlen(name);
+
+	return len >= strlen(suffix) && strcmp(name + len - strlen(suffix), suffix) == 0;
+}
+
 static void
 report_object(const Walk *walk, const char *name, const struct stat *st)
 {
@@ -211,6 +219,7 @@ report_object(const Walk *walk, const char *name, const struct stat *st)
 		.size = st->st_size,
 		.mtime = time_t_to_timestamptz(st->st_mtime),
 		.is_temp = lh_name_is_temp(name),
+		.is_replay = ends_in(name, LH_REPLAY_SUFFIX),
 	};
 
 	walk->callback(&info, walk->arg);
@@ -277,13 +286,21 @@ lh_local_list(LhStore *store, const char *prefix, LhListCallback callback,
 
 /* ---- removing ---- */
 
+/*
+ * Logged first: what a crash leaves behind here is found again as an orphan,
+ * what it left on a standby would never be.
+ */
 bool
-lh_local_remove(LhStore *store, const char *name, bool missing_ok)
+lh_local_remove(LhStore *store, const char *name, bool missing_ok,
+				TransactionId horizon)
 {
 	char		path[MAXPGPATH];
+	struct stat st;
 
 	lh_local_path(store, name, path);
 	lh_local_forget(path);
+	if (!lh_name_is_temp(name) && lstat(path, &st) == 0)
+		lh_wal_log_remove(path, horizon);
 	if (LH_FAULT_ERRNO("object.remove") || unlink(path) != 0)
 	{
 		if (errno == ENOENT && missing_ok)
@@ -296,41 +313,39 @@ lh_local_remove(LhStore *store, const char *name, bool missing_ok)
 
 /*
  * rmdir refuses what is not empty, so no check is needed, and none would hold.
- * An upload whose directory goes away makes it anew (local_write.c).
+ * An upload whose directory goes away makes it anew (local_write.c).  Returns
+ * whether anything was removed.
  */
-static void
-remove_empty_tree(LhStore *store, const char *dir, int depth)
+bool
+lh_local_remove_empty_tree(const char *path, int depth, int elevel)
 {
-	char		path[MAXPGPATH];
 	List	   *entries;
 	ListCell   *lc;
+	bool		removed = false;
 
 	CHECK_FOR_INTERRUPTS();
 	if (depth > MAX_DEPTH)
-		return;
-	lh_local_path(store, dir, path);
+		return false;
 	entries = read_directory(path);
 
 	foreach(lc, entries)
 	{
-		char	   *name = psprintf("%s%s%s", dir, dir[0] != '\0' ? "/" : "",
-									(char *) lfirst(lc));
+		char	   *entry = lfirst(lc);
+		char		below[MAXPGPATH];
 		struct stat st;
 
-		if (lh_name_is_valid(name))
-		{
-			lh_local_path(store, name, path);
-			if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-				remove_empty_tree(store, name, depth + 1);
-		}
-		pfree(name);
+		if (lh_segments_problem(entry) == NULL &&
+			snprintf(below, MAXPGPATH, "%s/%s", path, entry) < MAXPGPATH &&
+			lstat(below, &st) == 0 && S_ISDIR(st.st_mode))
+			removed |= lh_local_remove_empty_tree(below, depth + 1, elevel);
 	}
 	list_free_deep(entries);
 
-	lh_local_path(store, dir, path);
-	if (rmdir(path) != 0 &&
-		errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT && errno != ENOTDIR)
-		lh_path_error(ERROR, path, "remove directory");
+	if (rmdir(path) == 0)
+		removed = true;
+	else if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT && errno != ENOTDIR)
+		lh_path_error(elevel, path, "remove directory");
+	return removed;
 }
 
 void
@@ -338,7 +353,10 @@ lh_local_remove_empty_dirs(LhStore *store, const char *prefix)
 {
 	size_t		len = strlen(prefix);
 	char	   *dir = pnstrdup(prefix, len > 0 && prefix[len - 1] == '/' ? len - 1 : len);
+	char		path[MAXPGPATH];
 
-	remove_empty_tree(store, dir, 0);
+	lh_local_path(store, dir, path);
+	if (lh_local_remove_empty_tree(path, 0, ERROR))
+		lh_wal_log_remove_dirs(path);
 	pfree(dir);
 }

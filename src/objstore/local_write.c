@@ -16,8 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/transam.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/wait_event.h"
 
@@ -35,6 +37,8 @@ typedef struct LocalUpload
 	bool		temp_exists;
 	File		file;			/* 0 if not open */
 	off_t		size;
+	pg_crc32c	crc;			/* of all that was appended, if it travels by WAL */
+	bool		travels;
 } LocalUpload;
 
 /*
@@ -92,6 +96,8 @@ lh_local_upload_begin(LhStore *store, const char *name, void **state)
 	upload->store = store;
 	upload->name = name;
 	lh_local_path(store, name, upload->path);
+	upload->travels = lh_wal_path(upload->path, NULL);
+	INIT_CRC32C(upload->crc);
 	*state = upload;
 
 	create_temp(upload);
@@ -107,6 +113,8 @@ lh_local_upload_append(void *state, const void *data, size_t len)
 	char	   *bytes = unconstify(char *, (const char *) data);
 	off_t		start = upload->size;
 
+	if (upload->travels)
+		COMP_CRC32C(upload->crc, data, len);
 	while (len > 0)
 	{
 		int			amount = (int) Min(len, 1024 * 1024);
@@ -181,6 +189,32 @@ give_name(LocalUpload *upload, bool replace)
 	return done;
 }
 
+/*
+ * The object is in its place and durable before the WAL tells of it: see "By
+ * WAL" in README.md.  Whoever cancels us meanwhile leaves nothing behind, as
+ * nobody has been told the name yet.
+ */
+static void
+log_object(LocalUpload *upload, bool replace)
+{
+	FIN_CRC32C(upload->crc);
+	PG_TRY();
+	{
+		LH_FAULT_POINT("upload.log");
+		lh_wal_log_object(upload->path, upload->size, upload->crc);
+	}
+	PG_CATCH();
+	{
+		if (!replace)
+		{
+			lh_wal_log_remove(upload->path, InvalidTransactionId);
+			(void) unlink(upload->path);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 void
 lh_local_upload_publish(void *state, bool replace)
 {
@@ -209,6 +243,8 @@ lh_local_upload_publish(void *state, bool replace)
 		lh_local_forget(upload->path);
 	LH_FAULT_POINT("upload.published");
 	lh_local_sync_parents(upload->store, upload->name);
+	if (upload->travels)
+		log_object(upload, replace);
 }
 
 /* Runs while a transaction is being torn down: reports, but never raises. */

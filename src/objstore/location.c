@@ -14,9 +14,12 @@
 #include "objstore/objstore_int.h"
 
 #define DEFAULT_DIR "/lakehouse"	/* in the data directory */
+#define DATA_SCHEME "pgdata:"	/* in catalogs, what follows is relative to it */
 
 static char *default_location = NULL;
 static char *allowed_locations = NULL;
+static bool wal_objects = true;
+static char *wal_locations = NULL;
 
 /* ---- spelling ---- */
 
@@ -181,6 +184,26 @@ lh_location_define_settings(void)
 							   check_locations,
 							   NULL,
 							   NULL);
+	DefineCustomBoolVariable("lakehouse.wal_objects",
+							 "Logs the objects in the data directory, for standbys and backups.",
+							 "Off is for a directory lakehouse that leads to shared storage.",
+							 &wal_objects,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL,
+							 NULL,
+							 NULL);
+	DefineCustomStringVariable("lakehouse.wal_locations",
+							   "Locations outside of the data directory whose objects are logged, too.",
+							   "Every standby must have such a directory of its own, at the same path.",
+							   &wal_locations,
+							   "",
+							   PGC_SIGHUP,
+							   0,
+							   check_locations,
+							   NULL,
+							   NULL);
 }
 
 /* ---- who may use which ---- */
@@ -214,19 +237,27 @@ lh_store_default_location(void)
 }
 
 static bool
-is_allowed(const char *location)
+is_under_one_of(const char *location, const char *list)
 {
-	const char *rest = allowed_locations ? allowed_locations : "";
+	const char *rest = list ? list : "";
 	char	   *root;
 
-	if (lh_location_is_under(location, lh_store_default_location()))
-		return true;
 	while ((root = next_allowed(&rest)) != NULL)
 	{
-		if (lh_location_is_under(location, root))
+		bool		is_under = lh_location_is_under(location, root);
+
+		pfree(root);
+		if (is_under)
 			return true;
 	}
 	return false;
+}
+
+static bool
+is_allowed(const char *location)
+{
+	return lh_location_is_under(location, lh_store_default_location()) ||
+		is_under_one_of(location, allowed_locations);
 }
 
 /*
@@ -260,4 +291,48 @@ lh_location_check(const char *location, bool superuser_or_privileged)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for location \"%s\"", normal),
 				 errhint("Leave the location out to use the default one, or ask a superuser to add a root to lakehouse.allowed_locations.")));
+}
+
+/* ---- copies of the cluster ---- */
+
+bool
+lh_location_is_private(const char *location)
+{
+	char	   *data = data_location();
+	bool		result = lh_location_is_under(location, data);
+
+	pfree(data);
+	return result;
+}
+
+/* Do the settings let objects at an absolute path travel by WAL? */
+bool
+lh_location_travels(const char *path)
+{
+	char	   *location = psprintf("%s%s", LH_FILE_SCHEME, path);
+	bool		result = lh_location_is_private(location) ? wal_objects :
+		is_under_one_of(location, wal_locations);
+
+	pfree(location);
+	return result;
+}
+
+char *
+lh_location_to_catalog(const char *location)
+{
+	char	   *data = data_location();
+	char	   *result = pstrdup(location);
+
+	if (lh_location_is_under(location, data) && location[strlen(data)] == '/')
+		result = psprintf("%s%s", DATA_SCHEME, location + strlen(data) + 1);
+	pfree(data);
+	return result;
+}
+
+char *
+lh_location_from_catalog(const char *stored)
+{
+	if (strncmp(stored, DATA_SCHEME, strlen(DATA_SCHEME)) != 0)
+		return pstrdup(stored);
+	return psprintf("%s%s/%s", LH_FILE_SCHEME, DataDir, stored + strlen(DATA_SCHEME));
 }

@@ -7,8 +7,10 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "objstore/objstore_int.h"
 
@@ -42,6 +44,7 @@ lh_objstore_init(void)
 {
 	lh_location_define_settings();
 	lh_fault_define_setting();
+	lh_wal_register();
 }
 
 const LhStoreCounters *
@@ -265,9 +268,23 @@ lh_store_list(LhStore *store, const char *prefix, LhListCallback callback,
 bool
 lh_store_remove(LhStore *store, const char *name, bool missing_ok)
 {
+	return lh_store_remove_seen(store, name, missing_ok, InvalidTransactionId);
+}
+
+bool
+lh_store_remove_seen(LhStore *store, const char *name, bool missing_ok,
+					 TransactionId horizon)
+{
 	lh_name_check(name, true);
 	lh_counters.removes++;
-	return store->ops->remove(store, name, missing_ok);
+	return store->ops->remove(store, name, missing_ok, horizon);
+}
+
+bool
+lh_store_may_remove(TransactionId horizon)
+{
+	return !TransactionIdIsNormal(horizon) ||
+		GlobalVisCheckRemovableXid(NULL, horizon);
 }
 
 void

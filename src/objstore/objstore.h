@@ -141,6 +141,7 @@ typedef struct LhObjectInfo
 	int64		size;
 	TimestampTz mtime;
 	bool		is_temp;		/* an upload in progress, or left by a crash */
+	bool		is_replay;		/* a temporary one of replay, on a former standby */
 } LhObjectInfo;
 
 typedef void (*LhListCallback) (const LhObjectInfo *object, void *arg);
@@ -162,12 +163,44 @@ extern void lh_store_list(LhStore *store, const char *prefix,
 extern bool lh_store_remove(LhStore *store, const char *name, bool missing_ok);
 
 /*
+ * The same for an object that queries could read: horizon is the transaction
+ * that made it invisible.  It must be over for every snapshot of this server
+ * (lh_store_may_remove), and standbys end, or wait for, their queries that may
+ * still read the object, as they do for what VACUUM removes.
+ */
+extern bool lh_store_remove_seen(LhStore *store, const char *name,
+								 bool missing_ok, TransactionId horizon);
+extern bool lh_store_may_remove(TransactionId horizon);
+
+/*
  * Removes empty directories below prefix ("" or "dir/"), deepest first, and
  * the prefix directory itself, at most up to the location.  Uploads that start
  * meanwhile make their directories again, unless this is called in a loop
  * without a pause.
  */
 extern void lh_store_remove_empty_dirs(LhStore *store, const char *prefix);
+
+/* ---- what standbys and backups get (README.md, "By WAL") ---- */
+
+/*
+ * Is the location in this cluster's data directory?  Then nobody else writes
+ * there, and all copies of the cluster have a copy of their own.  Any other may
+ * be shared with clusters made from a copy of this one.
+ */
+extern bool lh_location_is_private(const char *location);
+
+/*
+ * How a catalog keeps a location: the data directory is written as such, for it
+ * has another path on a standby or after a restore.  Both palloc'd.
+ */
+extern char *lh_location_to_catalog(const char *location);
+extern char *lh_location_from_catalog(const char *stored);
+
+/*
+ * Logs that an empty file of ours in the data directory, no object, has been
+ * made or is about to be removed.  path is relative.
+ */
+extern void lh_wal_log_marker(const char *path, bool exists);
 
 /* ---- counters of this backend, ever growing ---- */
 

@@ -42,11 +42,18 @@ typedef struct LhStoreOps
 	int64		(*size) (LhStore *store, const char *name, bool missing_ok);
 	char	   *(*read_all) (LhStore *store, const char *name, int64 limit,
 							 bool missing_ok, int64 *len);
-	bool		(*remove) (LhStore *store, const char *name, bool missing_ok);
+	bool		(*remove) (LhStore *store, const char *name, bool missing_ok,
+						   TransactionId horizon);
 	void		(*list) (LhStore *store, const char *prefix,
 						 LhListCallback callback, void *arg);
 	void		(*remove_empty_dirs) (LhStore *store, const char *prefix);
 } LhStoreOps;
+
+/*
+ * The name under which replay writes an object until it is whole.  No process
+ * has the id 0, so it is known as what it is (lh_name_is_temp).
+ */
+#define LH_REPLAY_SUFFIX	".tmp-0-0"
 
 /* A store of some kind begins with this. */
 struct LhStore
@@ -77,6 +84,17 @@ extern bool lh_name_is_valid(const char *name);
 /* location.c */
 extern void lh_location_define_settings(void);
 extern const char *lh_segments_problem(const char *path);
+extern bool lh_location_travels(const char *path);
+
+/* wal_log.c */
+extern bool lh_wal_path(const char *path, char *wal_path);
+extern void lh_wal_log_object(const char *path, int64 size, uint32 crc);
+extern void lh_wal_log_remove(const char *path, TransactionId horizon);
+extern void lh_wal_log_remove_dirs(const char *path);
+
+/* wal_redo.c */
+extern bool lh_wal_registered;
+extern void lh_wal_register(void);
 
 /* fault.c */
 extern void lh_fault_define_setting(void);
@@ -92,9 +110,11 @@ extern void lh_local_path(const LhStore *store, const char *name, char *path);
 extern bool lh_local_make_parents(const char *path);
 extern mode_t lh_local_file_mode(const char *path);
 extern void lh_local_sync_parents(LhStore *store, const char *name);
+extern bool lh_local_remove_empty_tree(const char *path, int depth, int elevel);
 extern void lh_local_list(LhStore *store, const char *prefix,
 						  LhListCallback callback, void *arg);
-extern bool lh_local_remove(LhStore *store, const char *name, bool missing_ok);
+extern bool lh_local_remove(LhStore *store, const char *name, bool missing_ok,
+							TransactionId horizon);
 extern void lh_local_remove_empty_dirs(LhStore *store, const char *prefix);
 
 /* local_read.c */

@@ -95,6 +95,8 @@ typedef struct LhPublication
 	bool		new_version;
 	char	   *location;		/* of what was published, for the hint */
 	char	   *metadata_name;
+	char	   *previous_name;	/* metadata that it follows; NULL: none */
+	pg_uuid_t	table_uuid;
 	List	   *expired;		/* objects that it made superfluous */
 } LhPublication;
 
@@ -103,7 +105,14 @@ extern bool lh_publish_table(Oid relid, LhPublication *result);
 
 /* What follows the commit: points readers to the new metadata, removes what expired. */
 extern void lh_publish_finish(const LhPublication *published);
-extern void lh_publish_hint(const char *location, const char *metadata_name);
+
+/* shared.c: locations that other clusters may use, too */
+extern void lh_publish_hint(const LhPublication *published);
+extern bool lh_hint_exists(const char *location);
+extern void lh_shared_claim(const char *location);
+extern bool lh_shared_with_others(const char *location);
+extern bool lh_shared_may_remove(const char *location, const char *name);
+extern void lh_shared_leave(const char *location);
 
 /*
  * Merges small files of a published table into a version of their own;

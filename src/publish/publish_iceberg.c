@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "iceberg/iceberg.h"
 #include "objstore/objstore.h"
@@ -46,6 +47,8 @@ typedef struct Context
 	char	   *uuid_text;
 	int64		snapshot_id;
 	int			n_manifests_written;
+	bool		moved;			/* the metadata so far names another place */
+	List	   *added;			/* LhFile: the commit's, and what has moved */
 	HTAB	   *removed;		/* paths */
 	int64		n_removed_found;
 	LhIceManifest *rows;		/* of the new list */
@@ -156,10 +159,10 @@ write_added(Context *cx)
 	ManifestOut out;
 	ListCell   *lc;
 
-	if (cx->commit->added == NIL)
+	if (cx->added == NIL)
 		return;
 	begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
-	foreach(lc, cx->commit->added)
+	foreach(lc, cx->added)
 		add_file_entry(cx, &out, lfirst(lc));
 	end_manifest(cx, &out);
 }
@@ -283,7 +286,7 @@ index_removed(Context *cx)
 	HASHCTL		ctl = {0};
 	ListCell   *lc;
 
-	if (cx->commit->removed == NIL)
+	if (cx->commit->removed == NIL || cx->moved)
 		return;
 	ctl.keysize = ctl.entrysize = sizeof(char *);
 	ctl.hash = path_hash;
@@ -330,54 +333,113 @@ note_expired_metadata(Context *cx, const char *uri)
 	MemoryContextSwitchTo(old);
 }
 
-/* Loads the previous metadata or starts anew; returns whether the schema changed. */
+static void
+create_metadata(Context *cx, const LhIceSchema *schema, int64 now_ms)
+{
+	LhIcebergCommit *commit = cx->commit;
+	LhError		error;
+	LhIceKeyValue properties[] = {
+		{"write.format.default", "parquet"},
+		{"write.parquet.compression-codec", "zstd"}
+	};
+
+	lh_report(lh_ice_metadata_create(commit->iceberg_uuid, commit->location, schema, properties,
+									 lengthof(properties), now_ms, &cx->arena, &cx->metadata, &error),
+			  &error, commit->location);
+}
+
+static void
+read_metadata(Context *cx)
+{
+	const char *name = cx->commit->previous->metadata_name;
+	int64		len;
+	char	   *json = lh_store_read_all(cx->store, name, MAX_METADATA_BYTES, false, &len);
+	LhError		error;
+
+	lh_report(lh_ice_metadata_read(json, len, &cx->arena, &cx->metadata, &error), &error, name);
+	pfree(json);
+}
+
+/* The metadata that was read goes on, perhaps with a new schema. */
+static void
+continue_metadata(Context *cx, const LhIceSchema *schema, int64 now_ms)
+{
+	LhIcebergCommit *commit = cx->commit;
+	LhError		error;
+
+	if (cx->metadata.n_metadata_log >= KEPT_METADATA_FILES)
+		note_expired_metadata(cx, cx->metadata.metadata_log[0].path);
+	lh_report(lh_ice_metadata_log_previous(&cx->metadata,
+										   lh_store_uri(cx->store, commit->previous->metadata_name),
+										   cx->metadata.last_updated_ms, KEPT_METADATA_FILES, &error),
+			  &error, commit->location);
+	lh_report(lh_ice_metadata_add_schema(&cx->metadata, schema, now_ms, NULL, &error),
+			  &error, commit->location);
+}
+
+/*
+ * Loads the previous metadata or starts anew; returns whether the schema
+ * changed.  Metadata names its objects by absolute paths.  If the data
+ * directory has another path since (a restored backup, a promoted standby),
+ * other engines begin anew there, with the files of the newest version; our
+ * own catalog has all versions.
+ */
 static bool
 open_metadata(Context *cx, int64 now_ms)
 {
 	LhIcebergCommit *commit = cx->commit;
 	LhShape    *shape = lh_shape_create(commit->desc, false);
 	LhIceSchema schema;
-	bool		changed = true;
-	LhError		error;
+	int			before = -1;
+	bool		changed;
 
 	lh_shape_iceberg(shape, &cx->arena, &schema);
-	if (commit->previous == NULL)
+	if (commit->previous != NULL)
 	{
-		LhIceKeyValue properties[] = {
-			{"write.format.default", "parquet"},
-			{"write.parquet.compression-codec", "zstd"}
-		};
-
-		lh_report(lh_ice_metadata_create(commit->iceberg_uuid, commit->location, &schema, properties,
-										 lengthof(properties), now_ms, &cx->arena, &cx->metadata, &error),
-				  &error, commit->location);
+		read_metadata(cx);
+		cx->moved = strcmp(cx->metadata.location, commit->location) != 0;
 	}
+	if (commit->previous == NULL || cx->moved)
+		create_metadata(cx, &schema, now_ms);
 	else
 	{
-		int64		len;
-		char	   *json = lh_store_read_all(cx->store, commit->previous->metadata_name,
-											 MAX_METADATA_BYTES, false, &len);
-		int			before;
-
-		lh_report(lh_ice_metadata_read(json, len, &cx->arena, &cx->metadata, &error),
-				  &error, commit->previous->metadata_name);
-		pfree(json);
 		before = cx->metadata.current_schema_id;
-		if (cx->metadata.n_metadata_log >= KEPT_METADATA_FILES)
-			note_expired_metadata(cx, cx->metadata.metadata_log[0].path);
-		lh_report(lh_ice_metadata_log_previous(&cx->metadata,
-											   lh_store_uri(cx->store, commit->previous->metadata_name),
-											   cx->metadata.last_updated_ms, KEPT_METADATA_FILES, &error),
-				  &error, commit->location);
-		lh_report(lh_ice_metadata_add_schema(&cx->metadata, &schema, now_ms, NULL, &error),
-				  &error, commit->location);
-		changed = cx->metadata.current_schema_id != before;
+		continue_metadata(cx, &schema, now_ms);
 	}
+	changed = cx->metadata.current_schema_id != before;
 	cx->schema = (LhIceSchema *) lh_ice_metadata_schema(&cx->metadata, cx->metadata.current_schema_id);
 	if (changed)
 		set_name_mapping(cx, now_ms);
 	lh_shape_free(shape);
 	return changed;
+}
+
+static bool
+has_file(List *files, int64 file_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, files)
+		if (((LhFile *) lfirst(lc))->file_id == file_id)
+			return true;
+	return false;
+}
+
+/* What the new manifests add: if the lake has moved, all that has not gone since. */
+static List *
+files_to_add(Context *cx)
+{
+	LhIcebergCommit *commit = cx->commit;
+	List	   *files = list_copy(commit->added);
+	ListCell   *lc;
+
+	if (!cx->moved)
+		return files;
+	foreach(lc, lh_file_list_version(&commit->previous->table_uuid, commit->previous->last_seq,
+									 GetActiveSnapshot()))
+		if (!has_file(commit->removed, ((LhFile *) lfirst(lc))->file_id))
+			files = lappend(files, lfirst(lc));
+	return files;
 }
 
 static void
@@ -461,10 +523,10 @@ add_snapshot(Context *cx, int64 now_ms)
 	s.now_ms = now_ms;
 	s.manifest_list = write_list(cx);
 	s.schema_id = LH_ICE_NONE;
-	s.changes.replace = commit->replace;
-	sum_files(commit->added, &s.changes.added_data_files, &s.changes.added_records,
+	s.changes.replace = commit->replace && !cx->moved;
+	sum_files(cx->added, &s.changes.added_data_files, &s.changes.added_records,
 			  &s.changes.added_files_size);
-	sum_files(commit->removed, &s.changes.removed_data_files, &s.changes.removed_records,
+	sum_files(cx->moved ? NIL : commit->removed, &s.changes.removed_data_files, &s.changes.removed_records,
 			  &s.changes.removed_files_size);
 	s.changes.extra = extra;
 	s.changes.n_extra = lengthof(extra);
@@ -513,20 +575,22 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	cx->alloc = lh_palloc_alloc(cxt);
 	lh_arena_init(&cx->arena, &cx->alloc);
 	cx->snapshot_id = lh_random_id();
-	lh_random_uuid(&cx->uuid);
+	lh_incarnation_uuid(&cx->uuid);
 	cx->uuid_text = lh_uuid_to_string(&cx->uuid);
 
 	schema_changed = open_metadata(cx, now_ms);
 	/* an empty table has a version too */
-	commit->new_version = commit->previous == NULL || commit->added != NIL || commit->removed != NIL;
+	commit->new_version = commit->previous == NULL || cx->moved ||
+		commit->added != NIL || commit->removed != NIL;
 	commit->new_metadata = commit->new_version || schema_changed;
 	if (commit->new_version)
 	{
+		cx->added = files_to_add(cx);
 		index_removed(cx);
 		read_previous_list(cx, &previous);
 		write_added(cx);
 		write_previous(cx, &previous);
-		if (cx->n_removed_found != list_length(commit->removed))
+		if (!cx->moved && cx->n_removed_found != list_length(commit->removed))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("published metadata and catalog of the table disagree"),

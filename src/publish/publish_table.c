@@ -32,9 +32,6 @@
 #include "publish/lh_publish_int.h"
 #include "storage/lh_storage.h"
 
-/* Readers that are given only the folder look here for the newest metadata. */
-#define HINT_NAME	"metadata/version-hint.text"
-
 typedef struct DeltaShape
 {
 	int64		rows;			/* to move */
@@ -284,7 +281,7 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 static void
 check_vacant(const char *location)
 {
-	if (lh_store_size(lh_store_open(location), HINT_NAME, true) >= 0)
+	if (lh_hint_exists(location))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("another table is published at location \"%s\"", location),
@@ -335,6 +332,7 @@ commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is
 	commit->location = table->location;
 	commit->iceberg_uuid = lh_uuid_to_string(&table->iceberg_uuid);
 	commit->desc = RelationGetDescr(rel);
+	result->previous_name = is_new ? NULL : table->metadata_name;
 	lh_iceberg_commit(commit);
 	LH_FAULT_POINT("publish-metadata-written");
 	if (commit->new_metadata)
@@ -343,6 +341,7 @@ commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is
 	result->new_version = commit->new_metadata;
 	result->location = table->location;
 	result->metadata_name = commit->metadata_name;
+	result->table_uuid = identity->table_uuid;
 	result->expired = commit->expired;
 }
 
@@ -475,28 +474,19 @@ lh_compact_table(Oid relid, LhPublication *result)
 }
 
 /*
- * Readers that are given only the folder find the newest metadata by this
- * object: its file name without ".metadata.json".
+ * Metadata is not read by queries, so its removal conflicts with none.  What
+ * expired is kept where a copy of this cluster may refer to it.
  */
-void
-lh_publish_hint(const char *location, const char *metadata_name)
-{
-	const char *base = strrchr(metadata_name, '/');
-	const char *end;
-
-	base = base != NULL ? base + 1 : metadata_name;
-	end = strstr(base, ".metadata.json");
-	lh_store_put(lh_store_open(location), HINT_NAME, base,
-				 end != NULL ? end - base : strlen(base), true);
-}
-
 void
 lh_publish_finish(const LhPublication *published)
 {
 	LhStore    *store = lh_store_open(published->location);
 	ListCell   *lc;
 
-	lh_publish_hint(published->location, published->metadata_name);
+	lh_publish_hint(published);
+	if (published->expired == NIL || lh_shared_with_others(published->location))
+		return;
 	foreach(lc, published->expired)
-		lh_store_remove(store, lfirst(lc), true);
+		if (lh_shared_may_remove(published->location, lfirst(lc)))
+			lh_store_remove(store, lfirst(lc), true);
 }

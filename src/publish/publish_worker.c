@@ -140,6 +140,17 @@ try_sweep(void (*sweep) (void))
 	PG_END_TRY();
 }
 
+static void
+set_hint(const LhTable *table)
+{
+	LhPublication published = {0};
+
+	published.location = table->location;
+	published.metadata_name = table->metadata_name;
+	published.table_uuid = table->table_uuid;
+	lh_publish_hint(&published);
+}
+
 /* Every lakehouse table gets a job; hints are set right. */
 static void
 look_at_all_tables(void)
@@ -171,7 +182,7 @@ look_at_all_tables(void)
 			LhTable    *table = lfirst(lc);
 
 			if (table->database_id == MyDatabaseId)
-				lh_publish_hint(table->location, table->metadata_name);
+				set_hint(table);
 		}
 	}
 	PopActiveSnapshot();
@@ -295,6 +306,8 @@ keep(LhPublication *published, MemoryContext cxt)
 
 	published->location = pstrdup(published->location);
 	published->metadata_name = pstrdup(published->metadata_name);
+	if (published->previous_name != NULL)
+		published->previous_name = pstrdup(published->previous_name);
 	foreach(lc, published->expired)
 		expired = lappend(expired, pstrdup(lfirst(lc)));
 	published->expired = expired;

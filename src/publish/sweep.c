@@ -5,8 +5,10 @@
  *
  * Only objects that this database wrote are touched: what lies below its own
  * folder of the default location, and below locations of its own tables.  A
- * data file's name tells cluster, database and transaction that wrote it; when that is over and
- * the catalog has no row of the file, nobody will ever refer to it.
+ * data file's name tells incarnation, database and transaction that wrote it;
+ * when that is over and the catalog has no row of the file, nobody will ever
+ * refer to it.  Outside of the data directory, other incarnations' objects are
+ * left alone (shared.c); inside, they are those of our own past.
  *
  * A transaction that wrote nothing but a file may leave no trace in the WAL, so
  * after a crash its id is given once more.  Then two transactions' files have
@@ -37,8 +39,11 @@ own_folder(void)
 static void
 remove_object(const LhObjectInfo *object, void *arg)
 {
+	LhStore    *store = arg;
+
 	CHECK_FOR_INTERRUPTS();
-	lh_store_remove((LhStore *) arg, object->name, true);
+	if (lh_shared_may_remove(lh_store_location(store), object->name))
+		lh_store_remove(store, object->name, true);
 }
 
 /*
@@ -50,9 +55,12 @@ static void
 remove_objects(const LhGarbage *garbage, bool published)
 {
 	LhStore    *store = lh_store_open(garbage->location);
-	bool		own = lh_location_is_under(garbage->location, own_folder());
+	bool		own = lh_location_is_private(garbage->location) &&
+		lh_location_is_under(garbage->location, own_folder());
 	ListCell   *lc;
 
+	if (lh_shared_with_others(garbage->location))
+		return;
 	if (own)
 		lh_store_list(store, "data/", remove_object, store);
 	else
@@ -62,12 +70,14 @@ remove_objects(const LhGarbage *garbage, bool published)
 			LhFile	   *file = lfirst(lc);
 
 			CHECK_FOR_INTERRUPTS();
-			if (strcmp(file->location, garbage->location) == 0)
+			if (strcmp(file->location, garbage->location) == 0 &&
+				lh_shared_may_remove(file->location, file->name))
 				lh_store_remove(store, file->name, true);
 		}
 	}
 	if (own || published)
 	{
+		lh_shared_leave(garbage->location);
 		lh_store_list(store, "metadata/", remove_object, store);
 		lh_store_remove_empty_dirs(store, "metadata/");
 	}
@@ -114,22 +124,23 @@ typedef struct Orphans
 	List	   *names;			/* of objects that may be orphans */
 	List	   *file_ids;		/* int64 pointers, NULL: a temporary file */
 	FullTransactionId horizon;	/* transactions before it are over */
+	bool		is_private;		/* nobody but us and our past writes there */
 } Orphans;
 
-/* Is it a data file that this database of this cluster wrote? */
+/* Is it a data file that this database wrote? */
 static bool
 parse_name(const char *name, uint64 *fxid, int64 *file_id)
 {
 	const char *base = strrchr(name, '/');
-	char	   *prefix = lh_file_name_prefix();
+	unsigned long long incarnation;
 	unsigned long long xid;
 	unsigned long long id;
+	Oid			database;
 	int			len = -1;
 
 	base = base != NULL ? base + 1 : name;
-	if (strncmp(base, prefix, strlen(prefix)) != 0 ||
-		sscanf(base + strlen(prefix), "%16llx-%16llx.parquet%n", &xid, &id, &len) != 2 ||
-		len < 0 || base[strlen(prefix) + len] != '\0')
+	if (sscanf(base, "%16llx-%8x-%16llx-%16llx.parquet%n", &incarnation, &database, &xid, &id, &len) != 4 ||
+		len < 0 || base[len] != '\0' || database != MyDatabaseId)
 		return false;
 	*fxid = xid;
 	*file_id = (int64) id;
@@ -157,10 +168,12 @@ note_orphan(const LhObjectInfo *object, void *arg)
 	int64	   *id = NULL;
 	int64		file_id = 0;
 
+	if (!orphans->is_private && !lh_object_is_ours(object->name))
+		return;
 	if (object->is_temp)
 	{
-		/* uploads of before this server's start cannot go on */
-		if (object->mtime >= PgStartTime)
+		/* uploads of before this server's start cannot go on, nor can replay */
+		if (object->mtime >= PgStartTime && !object->is_replay)
 			return;
 	}
 	else if (!parse_name(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
@@ -188,6 +201,19 @@ full_xid_of(TransactionId xid)
 	return FullTransactionIdFromEpochAndXid(epoch, xid);
 }
 
+/*
+ * Outside of the data directory, a copy of this cluster may need a file of a
+ * table that we have dropped: its claim stands in the table's folder.
+ */
+static bool
+may_be_needed(const char *location, const char *name)
+{
+	const char *data = strstr(name, "data/");
+	int			len = data != NULL && data > name ? data - name - 1 : 0;
+
+	return lh_shared_with_others(psprintf("%s%s%.*s", location, len > 0 ? "/" : "", len, name));
+}
+
 static void
 sweep_location(const char *location)
 {
@@ -198,6 +224,7 @@ sweep_location(const char *location)
 	ListCell   *lc2;
 
 	orphans.cxt = CurrentMemoryContext;
+	orphans.is_private = lh_location_is_private(location);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	orphans.horizon = full_xid_of(snapshot->xmin);
 	UnregisterSnapshot(snapshot);
@@ -210,7 +237,8 @@ sweep_location(const char *location)
 		int64	   *file_id = lfirst(lc2);
 
 		CHECK_FOR_INTERRUPTS();
-		if (file_id == NULL || !lh_file_exists(*file_id, snapshot))
+		if ((file_id == NULL || !lh_file_exists(*file_id, snapshot)) &&
+			(orphans.is_private || !may_be_needed(location, lfirst(lc))))
 			lh_store_remove(store, lfirst(lc), true);
 	}
 	UnregisterSnapshot(snapshot);

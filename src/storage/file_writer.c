@@ -45,7 +45,7 @@ struct LhFileWriter
 char *
 lh_file_name_prefix(void)
 {
-	return psprintf(LH_HEX64 "-%08x-", GetSystemIdentifier(), MyDatabaseId);
+	return psprintf(LH_HEX64 "-%08x-", lh_incarnation(), MyDatabaseId);
 }
 
 static LhStatus

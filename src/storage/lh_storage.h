@@ -167,7 +167,7 @@ typedef struct LhFileWriter LhFileWriter;
 
 /*
  * Names of data files begin with this (below "data/"), which says what cluster
- * and database wrote them: "<system id>-<database>-".  Then come the full
+ * and database wrote them: "<incarnation>-<database>-".  Then come the full
  * transaction id and the file id, 16 hex digits each.
  */
 extern char *lh_file_name_prefix(void);

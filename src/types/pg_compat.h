@@ -17,6 +17,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/smgr.h"
+#include "storage/standby.h"
 #include "utils/acl.h"
 #include "utils/pg_locale.h"
 
@@ -108,6 +109,19 @@ lh_extend_new_file(SMgrRelation smgr, RelFileNode node)
 							 EB_LOCK_FIRST | EB_SKIP_EXTENSION_LOCK);
 #else
 	return ReadBufferWithoutRelcache(node, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL, true);
+#endif
+}
+
+/* On a standby: nobody in the database may need what is older than horizon. */
+static inline void
+lh_resolve_conflict(TransactionId horizon, Oid database)
+{
+	RelFileNode node = {.dbNode = database};
+
+#if PG_VERSION_NUM >= 160000
+	ResolveRecoveryConflictWithSnapshot(horizon, false, node);
+#else
+	ResolveRecoveryConflictWithSnapshot(horizon, node);
 #endif
 }
 

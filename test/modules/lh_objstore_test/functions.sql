@@ -12,6 +12,8 @@ CREATE FUNCTION os_size(location text, name text, missing_ok bool DEFAULT false)
 CREATE FUNCTION os_read_all(location text, name text, max bigint DEFAULT 1000000, missing_ok bool DEFAULT false) RETURNS bytea AS :'lib' LANGUAGE C STRICT;
 CREATE FUNCTION os_list(location text, prefix text DEFAULT '', OUT name text, OUT size bigint, OUT mtime timestamptz, OUT is_temp bool) RETURNS SETOF record AS :'lib' LANGUAGE C STRICT;
 CREATE FUNCTION os_remove(location text, name text, missing_ok bool DEFAULT false) RETURNS bool AS :'lib' LANGUAGE C STRICT;
+CREATE FUNCTION os_remove_seen(location text, name text, horizon xid) RETURNS bool AS :'lib' LANGUAGE C STRICT;
+CREATE FUNCTION os_may_remove(horizon xid) RETURNS bool AS :'lib' LANGUAGE C STRICT;
 CREATE FUNCTION os_remove_empty_dirs(location text, prefix text DEFAULT '') RETURNS void AS :'lib' LANGUAGE C STRICT;
 CREATE FUNCTION os_release_files() RETURNS void AS :'lib' LANGUAGE C STRICT;
 CREATE FUNCTION os_counters() RETURNS text AS :'lib' LANGUAGE C STRICT;

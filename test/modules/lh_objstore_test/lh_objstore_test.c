@@ -241,6 +241,21 @@ os_remove(PG_FUNCTION_ARGS)
 								   PG_GETARG_BOOL(2)));
 }
 
+PG_FUNCTION_INFO_V1(os_remove_seen);
+Datum
+os_remove_seen(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lh_store_remove_seen(store_arg(fcinfo), name_arg(fcinfo), false,
+										DatumGetTransactionId(PG_GETARG_DATUM(2))));
+}
+
+PG_FUNCTION_INFO_V1(os_may_remove);
+Datum
+os_may_remove(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(lh_store_may_remove(DatumGetTransactionId(PG_GETARG_DATUM(0))));
+}
+
 PG_FUNCTION_INFO_V1(os_remove_empty_dirs);
 Datum
 os_remove_empty_dirs(PG_FUNCTION_ARGS)

@@ -14,6 +14,7 @@ package Lakehouse;
 use strict;
 use warnings FATAL => 'all';
 
+use Digest::MD5;
 use File::Find ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -44,6 +45,36 @@ CONF
 	$node->safe_psql('postgres', 'CREATE EXTENSION lakehouse')
 	  if $opt{extension} // 1;
 	return $node;
+}
+
+# A standby made from a base backup of another node, started and streaming.
+sub new_standby
+{
+	my ($primary, $name, %opt) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$primary->backup("for_$name");
+	$node->init_from_backup($primary, "for_$name", has_streaming => 1);
+	$node->append_conf('postgresql.conf', $opt{conf}) if defined $opt{conf};
+	$node->start;
+	return $node;
+}
+
+# Name => size and CRC-like digest of every object below the default location,
+# as one text; temporary files are left out.
+sub lake_digest
+{
+	my ($node) = @_;
+	my $dir = $node->data_dir . '/lakehouse';
+
+	return join "\n", map { "$_ " . Digest::MD5->new->addfile(_open("$dir/$_"))->hexdigest }
+	  grep { !/\.tmp-/ } lake_files($node);
+}
+
+sub _open
+{
+	open my $file, '<:raw', $_[0] or die "$_[0]: $!";
+	return $file;
 }
 
 # Starts a server that has crashed or been killed.  Children of a killed
@@ -87,6 +118,20 @@ sub kill_postmaster
 
 	$node->kill9;
 	return;
+}
+
+# Starts a server after that, as soon as its last process has gone.
+sub start_killed
+{
+	my ($node) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $node->start(fail_ok => 1);
+		$node->{_pid} = undef;		# taken from the file of the killed one
+		usleep(100_000);
+	}
+	die "node " . $node->name . " does not start";
 }
 
 # Runs SQL in a session that kills itself at the n-th pass of a point
