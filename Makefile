@@ -12,7 +12,8 @@ PG_CONFIG ?= pg_config
 top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
 HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
-	interop interop-jvm bench fuzz tools coverage suite-pgvector
+	interop interop-jvm bench fuzz tools coverage suite-pgvector \
+	coreregress coreisolation
 
 ifneq ($(filter $(HOUSE),$(MAKECMDGOALS)),)
 include $(top)test/lib/house.mk

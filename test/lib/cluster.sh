@@ -29,7 +29,7 @@ common_folder() {
 		END { s = ""; for (i = 2; i <= n; i++) s = s "/" a[i]; print s }'
 }
 
-# Copy the server's tree and lay build/stage over it.
+# Copy the server's tree and lay build/stage (or $LH_STAGE) over it.
 copy_server() {
 	local bin lib share from
 	bin=$("$PG_CONFIG" --bindir) lib=$("$PG_CONFIG" --pkglibdir) share=$("$PG_CONFIG" --sharedir)
@@ -44,7 +44,7 @@ copy_server() {
 		tar -chf - --no-recursion -T -) | tar -xf - -C "$LH_WORK/pg/${lib#"$from"/}"
 	exec 8>"$LH_BUILD/stage.lock"			# not while somebody is staging anew
 	flock -s 8
-	cp -a "$LH_BUILD/stage$from/." "$LH_WORK/pg/"
+	cp -a "${LH_STAGE:-$LH_BUILD/stage}$from/." "$LH_WORK/pg/"
 	exec 8>&-
 	LH_BIN=$LH_WORK/pg/${bin#"$from"/}
 	LH_PGXS_TEST=$(dirname "$("$PG_CONFIG" --pgxs)")/../../src/test

@@ -59,6 +59,10 @@ interop-jvm: stage
 suite-pgvector: stage
 	test/suites/pgvector/run
 
+# Suites that others wrote, on heap and on lakehouse side by side (longer).
+coreregress coreisolation: core%:
+	test/suites/core $*
+
 bench: stage
 	test/bench/run
 
