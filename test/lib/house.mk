@@ -60,8 +60,17 @@ suite-pgvector: stage
 	test/suites/pgvector/run
 
 # Suites that others wrote, on heap and on lakehouse side by side (longer).
-coreregress coreisolation: core%:
-	test/suites/core $*
+coreregress: deps
+	test/suites/core regress
+
+coreisolation: deps
+	test/suites/core isolation
+
+suite-contrib: deps
+	test/suites/core contrib
+
+suite-django suite-sqlalchemy: suite-%: stage
+	test/suites/apps $*
 
 bench: stage
 	test/bench/run

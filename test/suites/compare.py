@@ -1,50 +1,93 @@
 #!/usr/bin/env python3
-"""compare.py DIR AM ACCEPTED: the outputs of a suite of Postgres on heap and on AM.
+"""compare.py DIR AM ACCEPTED: a suite on heap and on AM, test by test.
 
-DIR holds heap/ and AM/, each with results/*.out, log (of pg_regress) and
-server.log (with log_line_prefix '%e|%a|').  Prints passed / total of both,
-every test that differs, and fails on
+DIR holds heap/ and AM/, each with server.log (log_line_prefix '%e|%a|') and
+either log and results/*.out of pg_regress or tests with a line "outcome, tab,
+name" a test.  Prints passed / total of both, every test that differs, and fails
+on
 
-- a difference from heap's output that ACCEPTED does not hold,
+- a difference from heap's output, or a test passed only on heap, that ACCEPTED
+  does not hold,
 - an internal error (XX...) or a refused feature (0A...) that heap does not have,
 - a server process that crashed.
 
 ACCEPTED has one rule a line, "test kind pattern  # reason":
 
-    join      lines  "^ *-> +Seq Scan"  # EXPLAIN names our scan
+    join      plan   ""                 # our scans cost less than heap's
+    create_am lines  "lakehouse"        # the list of access methods
     update    order  ""                 # rows come in another order
     stats     whole  ""                 # counters of heap's pages
 
 `lines` accepts a hunk whose changed lines all match a `lines` pattern of that
-test, `order` one whose removed and added lines are the same rows in another
-order, `whole` the whole test.  A pattern of `order` limits it to hunks with a
-context line that matches.
+test, `plan` one inside the output of EXPLAIN, `order` one whose removed and
+added lines are the same in another order, `whole` the whole test.  A pattern of
+`plan` and `order` limits it to hunks with a line that matches.
+
+What EXPLAIN prints is compared without the name of our scan and without the
+lines it adds: how a plan is displayed is no difference, which plan it is, is one.
 """
 
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
 RESULT = re.compile(r"^(?:test|    ) *(\S+) +\.\.\. (ok|FAILED|failed)"
                     r"|^(ok|not ok) +\d+ +[-+] +(\S+)", re.M)
-LOGGED = re.compile(r"^(XX\w{3}|0A\w{3})\|(?:pg_regress|isolation)/([^|/]*)[^|]*\|(?:ERROR|FATAL|PANIC):  (.*)$", re.M)
+LOGGED = re.compile(r"^(XX\w{3}|0A\w{3})\|[^|]*\|(?:ERROR|FATAL|PANIC):  (.*)$", re.M)
 CRASHED = re.compile(r"was terminated by signal|PANIC:|TRAP:")
 
 
 def results(folder):
-    """{test: passed} as pg_regress of any version prints it"""
+    """{test: passed}: as pg_regress of any version prints it, or the file of tests"""
     found = {}
+    if (folder / "tests").exists():
+        for line in (folder / "tests").read_text().splitlines():
+            outcome, name = line.split("\t")
+            if outcome != "skipped":
+                found[name] = found.get(name, True) and outcome == "ok"
+        return found
     for old, word, tap, name in RESULT.findall((folder / "log").read_text(errors="replace")):
         found[old or name] = word == "ok" or tap == "ok"
     return found
 
 
+PLAN = "\x01"                             # stands before a line of a plan
+OURS = re.compile(r"^ *(->  )?(Columns|Row Groups|Row Groups Pruned|Bytes Read): ")
+NODE = re.compile(r"(Seq|Index|Custom|Function|Values|Sample|Tid|Tid Range) Scan|^ (Result|Insert|Update|Delete|Merge|Sort)\b")
+
+
+def plain(text):
+    """the output with plans as heap would display them, each line marked"""
+    lines, out, at = text.split("\n"), [], 0
+    while at < len(lines):
+        # A result of one column: its header, dashes, rows, "(n rows)".
+        if at + 1 < len(lines) and re.fullmatch(r"-+", lines[at + 1]):
+            end = at + 2
+            while end < len(lines) and not re.fullmatch(r"\(\d+ rows?\)", lines[end]) and lines[end].startswith(" "):
+                end += 1
+            rows = lines[at + 2:end]
+            if "QUERY PLAN" in lines[at] or any(NODE.search(row) for row in rows):
+                shown = [row.replace("Custom Scan (LakehouseScan)", "Seq Scan") for row in rows if not OURS.match(row)]
+                out += [PLAN + line.rstrip() for line in [lines[at].strip(), "---", *shown]]
+                at = end + 1
+                continue
+        out.append(lines[at])
+        at += 1
+    return "\n".join(out)
+
+
 def hunks(one, two):
     """the hunks between two files, each a list of lines with -, + or space before"""
-    text = subprocess.run(["diff", "-U3", "-a", one, two], capture_output=True).stdout.decode(errors="replace")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for file in (one, two):
+            paths.append(Path(folder) / f"{len(paths)}")
+            paths[-1].write_text(plain(file.read_text(errors="surrogateescape")), errors="surrogateescape")
+        text = subprocess.run(["diff", "-U3", "-a", *paths], capture_output=True).stdout.decode(errors="replace")
     parts = re.split(r"^@@.*@@.*\n", text, flags=re.M)[1:]
     return [part.splitlines() for part in parts]
 
@@ -58,7 +101,7 @@ class Accepted:
                 continue
             rule, _, reason = line.partition("  # ")
             test, kind, pattern = shlex.split(rule)
-            if not reason.strip() or kind not in ("lines", "order", "whole"):
+            if not reason.strip() or kind not in ("lines", "plan", "order", "whole"):
                 sys.exit(f"{path}:{number}: not a rule with its reason")
             self.rules[test].append((kind, re.compile(pattern), number))
 
@@ -67,11 +110,12 @@ class Accepted:
         order = Counter(l[1:] for l in changed if l[0] == "-") == Counter(l[1:] for l in changed if l[0] == "+")
         lines = [rule for rule in self.rules[test] if rule[0] == "lines"]
         for kind, pattern, number in self.rules[test]:
-            if kind == "whole" or (kind == "order" and order and any(pattern.search(l[1:]) for l in hunk)):
+            fits = {"whole": True, "order": order, "plan": all(l[1:2] == PLAN for l in changed)}.get(kind)
+            if fits and any(pattern.search(l[1:]) for l in hunk):
                 self.used.add(number)
                 return True
         matched = [{n for _, p, n in lines if p.search(l[1:])} for l in changed]
-        if all(matched):
+        if changed and all(matched):
             self.used.update(*matched)
             return True
         return False
@@ -84,55 +128,66 @@ def errors(folder):
     return Counter(LOGGED.findall((folder / "server.log").read_text(errors="replace")))
 
 
-def main(folder, am, accepted_path):
-    base, ours = folder / "heap", folder / am
-    accepted = Accepted(accepted_path)
-    heap, mine = results(base), results(ours)
-    unexpected, known = [], []
-    diffs = open(folder / f"{am}.diffs", "w")
-    for test in mine:
-        one, two = base / "results" / f"{test}.out", ours / "results" / f"{test}.out"
-        if mine[test] and heap.get(test):
-            continue
-        if not two.exists() or not one.exists():
-            unexpected.append((test, 0, ["no output"]))
-            continue
-        found = hunks(one, two)
-        bad = [h for h in found if not accepted.take(test, h)]
-        for hunk in bad:
-            diffs.write(f"*** {test}\n" + "\n".join(hunk) + "\n")
-        if bad:
-            unexpected.append((test, len(bad), bad[0]))
-        elif found:
-            known.append(test)
-    for test in heap.keys() - mine.keys():
-        unexpected.append((test, 0, ["was not run"]))
-    new = errors(ours) - errors(base)
-    crashed = len(CRASHED.findall((ours / "server.log").read_text(errors="replace")))
+def differences(base, ours, test):
+    """the hunks of a test's outputs; one empty hunk stands for an outcome alone"""
+    one, two = base / "results" / f"{test}.out", ours / "results" / f"{test}.out"
+    if (ours / "tests").exists():
+        return [[]]
+    if not one.exists() or not two.exists():
+        return [["there is no output"]]
+    return hunks(one, two)
 
-    for test, count, first in unexpected:
-        print(f"differs: {test}: {count} hunks")
-        changed = [l for l in first if l[:1] in "+-"]
-        print("\n".join("    " + l for l in (changed or first)[:4]))
+
+def show_errors(found):
     states = defaultdict(Counter)
-    for (state, test, message), count in new.items():
+    for (state, message), count in found.items():
         states[state][message] += count
     for state, messages in sorted(states.items()):
         print(f"errors {state} that heap does not have: {sum(messages.values())}")
         for message, count in messages.most_common(25):
             print(f"  {count:5d}  {message}")
+    return len(states)
+
+
+def main(folder, am, accepted_path):
+    base, ours = folder / "heap", folder / am
+    accepted = Accepted(accepted_path)
+    heap, mine = results(base), results(ours)
+    known, failed = [], 0
+    with open(folder / f"{am}.diffs", "w") as diffs:
+        for test in sorted(heap.keys() | mine.keys()):
+            if test not in mine:
+                print(f"differs: {test}: was not run")
+                failed += 1
+                continue
+            if mine[test] and heap.get(test) or not mine[test] and not heap.get(test, True):
+                continue
+            found = differences(base, ours, test)
+            bad = [hunk for hunk in found if not accepted.take(test, hunk)]
+            if bad:
+                failed += 1
+                changed = [line for line in bad[0] if line[:1] in "+-"] or bad[0]
+                print(f"differs: {test}" + (f": {len(bad)} hunks" if bad[0] else ""))
+                print("".join(f"    {line}\n" for line in changed[:4]).replace(PLAN, ""), end="")
+            elif found:
+                known.append(test)
+            for hunk in bad:
+                diffs.write((f"*** {test}\n" + "\n".join(hunk) + "\n").replace(PLAN, ""))
+
+    failed_states = show_errors(errors(ours) - errors(base))
+    crashed = len(CRASHED.findall((ours / "server.log").read_text(errors="replace")))
     if crashed:
         print(f"server processes crashed: {crashed}")
     stale = accepted.stale(mine)
     if stale:
-        print(f"{accepted_path.name}: no longer needed: lines {', '.join(map(str, stale))}")
-    print(f"heap: {sum(heap.values())} of {len(heap)} as expected by Postgres")
-    print(f"{am}: {sum(mine.values())} of {len(mine)} as expected by Postgres, "
-          f"{len(known)} with reviewed differences only ({' '.join(known) or 'none'})")
-    print(f"differences: {folder / f'{am}.diffs'}")
-    failed = len(unexpected) + bool(crashed) + len(states)
-    print(f"{folder.name}: {len(mine) - len(unexpected)} passed, {failed} failed")
-    return 1 if failed or not mine else 0
+        print(f"{accepted_path.name}: lines that nothing needed: {', '.join(map(str, stale))}")
+    print(f"heap: {sum(heap.values())} of {len(heap)} pass")
+    print(f"{am}: {sum(mine.values())} of {len(mine)} pass, {len(known)} more with reviewed differences only"
+          + (f": {' '.join(known)}" if known else ""))
+    if (folder / f"{am}.diffs").stat().st_size:
+        print(f"see {folder / f'{am}.diffs'}, and the log in {ours}")
+    print(f"{folder.name}: {len(mine) - failed} passed, {failed + failed_states + bool(crashed)} failed")
+    return 1 if failed or failed_states or crashed or not mine else 0
 
 
 if __name__ == "__main__":

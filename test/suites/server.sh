@@ -86,19 +86,24 @@ assert_server() {
 	PG_CONFIG=$dir/inst/bin/pg_config
 }
 
-# The extension for $PG_CONFIG, built outside the source tree.
+# The extension for $PG_CONFIG, built in a copy of the sources: the checkout's
+# objects belong to another server.
 suite_stage() {
-	local name
+	local name copy log
 	name=$(printf %s "$PG_CONFIG" | cksum | cut -d' ' -f1)
 	export LH_STAGE=$LH_SUITES/stage-$name
-	local obj=$LH_SUITES/obj-$name log=$LH_STAGE.log
-	mkdir -p "$obj"
+	copy=$LH_SUITES/copy-$name log=$LH_STAGE.log
+	mkdir -p "$copy/src" "$copy/sql"
 	exec 7>"$LH_STAGE.lock"
 	flock 7
+	(cd "$LH_ROOT" && find Makefile lakehouse.control src sql -type f ! -name '*.o' ! -name '*.bc' ! -name '*.d' \
+		! -name 'lakehouse--*.sql' | sort) >"$copy.files"
+	(cd "$copy" && find src sql -type f ! -name '*.o' ! -name '*.d' | sort | comm -23 - "$copy.files" | xargs -r rm)
+	tar -C "$LH_ROOT" -cf - -T "$copy.files" | tar -C "$copy" -xf -
 	(
 		unset MAKEFLAGS MFLAGS MAKELEVEL
-		nice make -j2 -C "$obj" -f "$LH_ROOT/Makefile" with_llvm=no all && rm -rf "$LH_STAGE" &&
-			make -C "$obj" -f "$LH_ROOT/Makefile" with_llvm=no install DESTDIR="$LH_STAGE"
+		nice make -j2 -C "$copy" with_llvm=no all && rm -rf "$LH_STAGE" &&
+			make -C "$copy" with_llvm=no install DESTDIR="$LH_STAGE"
 	) >"$log" 2>&1 || { grep -E 'error:|\*\*\*' "$log" || tail -20 "$log"; die "suites: the extension does not build, see $log"; }
 	exec 7>&-
 }
