@@ -190,6 +190,15 @@ lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot)
 	return scan_files("lake_file_storage", unpublished ? 3 : 2, keys, snapshot, NULL, NULL);
 }
 
+List *
+lh_file_list_of_storage(int64 storage_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
+	return scan_files("lake_file_storage", 1, &key, snapshot, NULL, NULL);
+}
+
 static bool
 is_published(const LhFile *file, void *arg)
 {

@@ -77,6 +77,12 @@ extern void lh_metapage_check_snapshot(Relation rel, Snapshot snapshot);
 extern void lh_metapage_note_removal(Relation rel);
 extern bool lh_metapage_removed_since(Relation rel, TransactionId horizon);
 
+/*
+ * VACUUM begins.  Returns the row id below which every id was handed out to a
+ * transaction that has ended by `horizon`: what is nowhere then, never will be.
+ */
+extern uint64 lh_metapage_begin_vacuum(Relation rel, TransactionId horizon);
+
 /* A new storage id: the contents are another incarnation (in-place TRUNCATE). */
 extern void lh_metapage_renew(Relation rel);
 
@@ -168,6 +174,9 @@ extern void lh_file_insert(const LhFile *file, CommandId cid);
  * `snapshot`.  unpublished: only those no version has.
  */
 extern List *lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot);
+
+/* All of the storage, removed ones too. */
+extern List *lh_file_list_of_storage(int64 storage_id, Snapshot snapshot);
 
 /* Published files below a size. */
 extern List *lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot);

@@ -46,6 +46,8 @@
  *     56    4  database, and
  *     60    4  relation file that the page was written for: a copy is logged anew
  *     64    8  full transaction id that last removed dead rows for good; 0 none
+ *     72    8  next row id when the last VACUUM began,
+ *     80    8  and the next full transaction id then
  */
 typedef struct MetaPageDisk
 {
@@ -59,9 +61,11 @@ typedef struct MetaPageDisk
 	uint32		database;
 	uint32		file;
 	uint64		remover;
+	uint64		vacuum_row_id;
+	uint64		vacuum_xid;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 72, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 88, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -291,6 +295,28 @@ lh_metapage_removed_since(Relation rel, TransactionId horizon)
 		TransactionIdFollowsOrEquals((TransactionId) remover, horizon);
 }
 
+uint64
+lh_metapage_begin_vacuum(Relation rel, TransactionId horizon)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	uint64		settled = 0;
+
+	/* without wraparound: vacuums are never two billion transactions apart and undecided */
+	if (next - meta->vacuum_xid < PG_INT32_MAX &&
+		!TransactionIdFollows((TransactionId) meta->vacuum_xid, horizon))
+		settled = meta->vacuum_row_id;
+	if (settled == meta->vacuum_row_id)
+	{
+		meta->vacuum_row_id = meta->next_row_id;
+		meta->vacuum_xid = next;
+		log_metapage(rel, buffer, meta->next_row_id);
+	}
+	UnlockReleaseBuffer(buffer);
+	return settled;
+}
+
 void
 lh_metapage_check_snapshot(Relation rel, Snapshot snapshot)
 {
@@ -316,12 +342,19 @@ lh_metapage_check_snapshot(Relation rel, Snapshot snapshot)
 uint64
 lh_row_ids_reserve(Relation rel, uint64 n)
 {
-	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
-	Page		page = BufferGetPage(buffer);
-	MetaPageDisk *meta = PageGetMeta(page);
-	uint64		first = meta->next_row_id;
-	uint64		next = first + n;
+	Buffer		buffer;
+	Page		page;
+	MetaPageDisk *meta;
+	uint64		first;
+	uint64		next;
 
+	/* so that VACUUM knows by transaction ids which row ids are undecided */
+	(void) GetCurrentTransactionId();
+	buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(buffer);
+	meta = PageGetMeta(page);
+	first = meta->next_row_id;
+	next = first + n;
 	if (next > LH_MAX_ROW_ID || next < first)
 	{
 		UnlockReleaseBuffer(buffer);

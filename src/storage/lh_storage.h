@@ -161,6 +161,23 @@ extern void lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMa
 /* A row leaves the delta: keeps what of its lineage still matters.  For the publisher. */
 extern void lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage);
 
+/* ---- sets of row ids (row_ids.c), and those somebody may see (row_survey.c) ---- */
+
+typedef struct LhRowIds LhRowIds;
+
+extern LhRowIds *lh_row_ids_create(void);
+extern void lh_row_ids_add(LhRowIds *ids, uint64 first, uint64 last);
+extern void lh_row_ids_remove(LhRowIds *ids, uint64 row_id);	/* whenever it is added */
+extern void lh_row_ids_sort(LhRowIds *ids);	/* before asking */
+extern bool lh_row_ids_contain(const LhRowIds *ids, uint64 row_id);
+extern bool lh_row_ids_removed(const LhRowIds *ids, uint64 row_id);
+
+/* Row ids that a snapshot not older than `horizon` may see. */
+extern LhRowIds *lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon);
+
+/* Deletes lock tuples of rows not needed, and lineages without a locked ancestor.  For VACUUM. */
+extern void lh_marks_sweep(Relation rel, const LhRowIds *needed);
+
 /* ---- one Parquet file being written (file_writer.c) ---- */
 
 typedef struct LhFileWriter LhFileWriter;

@@ -501,3 +501,49 @@ lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage)
 				  sizeof(uint64) * kept.n, GetCurrentCommandId(true), 0, 0, NULL);
 	pfree(kept.ancestors);
 }
+
+/* ---- upkeep ---- */
+
+/* A lineage is of use as long as one of the ancestors is locked. */
+static bool
+is_lineage_needed(LhMarks *marks, HeapTuple tuple)
+{
+	bytea	   *data = delta_data(marks->delta.toast, tuple);
+	int			n = VARSIZE_ANY_EXHDR(data) / sizeof(uint64);
+	uint64	   *ancestors = palloc(sizeof(uint64) * Max(n, 1));
+	bool		needed = false;
+
+	memcpy(ancestors, VARDATA_ANY(data), sizeof(uint64) * n);
+	for (int i = 0; i < n && !needed; i++)
+	{
+		LhRowMarks	m;
+
+		lh_marks_look(marks, ancestors[i], &m);
+		needed = is_locked(marks, &m);
+	}
+	pfree(ancestors);
+	return needed;
+}
+
+void
+lh_marks_sweep(Relation rel, const LhRowIds *needed)
+{
+	LhMarks    *marks = lh_marks_begin(rel, RowExclusiveLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan_strat(marks->delta.toast, snapshot, 0, NULL, true, false);
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		uint64		key = delta_key(marks->delta.toast, tuple);
+		uint64		kind = key & KIND_MASK;
+
+		CHECK_FOR_INTERRUPTS();
+		if ((kind == KIND_LOCK && !lh_row_ids_contain(needed, key >> KIND_BITS)) ||
+			(kind == KIND_LINEAGE && !is_lineage_needed(marks, tuple)))
+			simple_heap_delete(marks->delta.toast, &tuple->t_self);
+	}
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	lh_marks_end(marks);
+}

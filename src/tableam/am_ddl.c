@@ -126,27 +126,6 @@ lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old_index, bool
 	/* the cutoffs stay: core gives them to the new delta, too, whose rows have xids */
 }
 
-/*
- * The main fork has nothing to clean; core vacuums the delta after this.  A
- * rewrite leaves the table with a relfrozenxid, which it does not need: it
- * must not hold back the database's.
- */
-void
-lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrategy)
-{
-	double		tuples;
-	double		allvisfrac;
-	BlockNumber pages;
-
-	lh_estimate_size(rel, NULL, &pages, &tuples, &allvisfrac);
-	lh_vac_update_relstats(rel, pages, tuples,
-						   TransactionIdIsValid(rel->rd_rel->relfrozenxid) ?
-						   ReadNextTransactionId() : InvalidTransactionId,
-						   MultiXactIdIsValid(rel->rd_rel->relminmxid) ?
-						   ReadNextMultiXactId() : InvalidMultiXactId);
-	lh_report_vacuum(rel, tuples, 0);
-}
-
 /* Real bytes: ANALYZE on 15 and 16 prefetches blocks of the main fork by this. */
 uint64
 lh_relation_size(Relation rel, ForkNumber fork)

@@ -62,6 +62,13 @@ lh_collation_is_c(Oid collation)
 #endif
 }
 
+/* The table of a vacuumed index, where index_bulk_delete() wants to know it. */
+#if PG_VERSION_NUM >= 160000
+#define lh_set_heap_of_vacuum(info, rel) ((info)->heaprel = (rel))
+#else
+#define lh_set_heap_of_vacuum(info, rel) ((void) (rel))
+#endif
+
 /* What tuple_update reports about indexes. */
 #if PG_VERSION_NUM >= 160000
 #define LhUpdateIndexes TU_UpdateIndexes

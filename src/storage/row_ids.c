@@ -1,0 +1,129 @@
+/*
+ * row_ids.c
+ *	  Sets of row ids as ranges: which rows some snapshot may still see.
+ *
+ * Filled in any order, then sorted once and asked for often.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "storage/lh_storage.h"
+
+typedef struct Range
+{
+	uint64		first;
+	uint64		last;
+} Range;
+
+struct LhRowIds
+{
+	int64		n;
+	int64		max;
+	Range	   *ranges;
+	int64		n_dead;			/* row ids that are taken out, ascending once sorted */
+	int64		max_dead;
+	uint64	   *dead;
+};
+
+LhRowIds *
+lh_row_ids_create(void)
+{
+	return palloc0(sizeof(LhRowIds));
+}
+
+/* Makes room for one more element; arrays live where the set does. */
+static void *
+grow(LhRowIds *ids, void *array, int64 n, int64 *max, Size size)
+{
+	if (n < *max)
+		return array;
+	*max = Max(64, *max * 2);
+	if (array == NULL)
+		return MemoryContextAllocHuge(GetMemoryChunkContext(ids), *max * size);
+	return repalloc_huge(array, *max * size);
+}
+
+void
+lh_row_ids_add(LhRowIds *ids, uint64 first, uint64 last)
+{
+	if (ids->n > 0 && ids->ranges[ids->n - 1].last + 1 == first)
+	{
+		ids->ranges[ids->n - 1].last = last;
+		return;
+	}
+	ids->ranges = grow(ids, ids->ranges, ids->n, &ids->max, sizeof(Range));
+	ids->ranges[ids->n++] = (Range) {first, last};
+}
+
+void
+lh_row_ids_remove(LhRowIds *ids, uint64 row_id)
+{
+	ids->dead = grow(ids, ids->dead, ids->n_dead, &ids->max_dead, sizeof(uint64));
+	ids->dead[ids->n_dead++] = row_id;
+}
+
+static int
+compare_ranges(const void *a, const void *b)
+{
+	const Range *x = a;
+	const Range *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+void
+lh_row_ids_sort(LhRowIds *ids)
+{
+	int64		n = 0;
+
+	if (ids->n > 0)
+		qsort(ids->ranges, ids->n, sizeof(Range), compare_ranges);
+	for (int64 i = 0; i < ids->n; i++)
+	{
+		if (n > 0 && ids->ranges[i].first <= ids->ranges[n - 1].last + 1)
+			ids->ranges[n - 1].last = Max(ids->ranges[n - 1].last, ids->ranges[i].last);
+		else
+			ids->ranges[n++] = ids->ranges[i];
+	}
+	ids->n = n;
+	if (ids->n_dead > 0)
+		qsort(ids->dead, ids->n_dead, sizeof(uint64), compare_ids);
+}
+
+bool
+lh_row_ids_contain(const LhRowIds *ids, uint64 row_id)
+{
+	int64		low = 0;
+	int64		high = ids->n;
+
+	/* the last range that does not begin after the id */
+	while (low < high)
+	{
+		int64		mid = (low + high) / 2;
+
+		if (ids->ranges[mid].first <= row_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low == 0 || ids->ranges[low - 1].last < row_id)
+		return false;
+	return !lh_row_ids_removed(ids, row_id);
+}
+
+bool
+lh_row_ids_removed(const LhRowIds *ids, uint64 row_id)
+{
+	return ids->n_dead > 0 &&
+		bsearch(&row_id, ids->dead, ids->n_dead, sizeof(uint64), compare_ids) != NULL;
+}
