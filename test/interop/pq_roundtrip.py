@@ -19,15 +19,11 @@ import subprocess
 import sys
 import tempfile
 
+import datafusion
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-
-try:
-    import datafusion
-except ImportError:
-    datafusion = None
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WORK = tempfile.mkdtemp(prefix='pq_interop.')
@@ -256,9 +252,6 @@ def check_filters(name, path, expected):
 
 
 def check_page_index(path, expected):
-    if datafusion is None:
-        print('datafusion is not installed: page index not tried')
-        return
     ctx = datafusion.SessionContext(datafusion.SessionConfig().set('datafusion.execution.parquet.pushdown_filters', 'true'))
     ctx.register_parquet('t', path)
     pruned = False
