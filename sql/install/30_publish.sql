@@ -1,5 +1,29 @@
 /* Publishing: making committed rows visible to other engines. */
 
+/*
+ * One row per Iceberg position delete file.  data_file_ids[i] has dead_counts[i]
+ * rows deleted by it, whose ids are in row_ids; added_seq and removed_seq are as
+ * in lake_file.
+ */
+CREATE TABLE lakehouse.lake_delete (
+	file_id       int8   NOT NULL,
+	storage_id    int8   NOT NULL,
+	removed_seq   int8   NOT NULL,
+	added_seq     int8   NOT NULL,
+	table_uuid    uuid   NOT NULL,
+	relid         oid    NOT NULL,
+	row_count     int8   NOT NULL,
+	byte_count    int8   NOT NULL,
+	data_file_ids int8[] NOT NULL,
+	dead_counts   int8[] NOT NULL,
+	row_ids       bytea  NOT NULL,
+	location      text   NOT NULL,
+	name          text   NOT NULL
+) USING heap;
+CREATE UNIQUE INDEX lake_delete_id ON lakehouse.lake_delete (file_id);
+CREATE INDEX lake_delete_table ON lakehouse.lake_delete (table_uuid, removed_seq);
+COMMENT ON TABLE lakehouse.lake_delete IS 'position delete files of lakehouse tables';
+
 CREATE FUNCTION lakehouse.publish(relation regclass) RETURNS int8
 	AS 'MODULE_PATHNAME', 'lh_publish' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION lakehouse.publish(regclass) IS

@@ -417,6 +417,25 @@ lh_file_delete_all(const pg_uuid_t *table_uuid)
 	table_close(rel, NoLock);
 }
 
+LhFile *
+lh_file_by_id(int64 file_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+	List	   *files;
+
+	ScanKeyInit(&key, Anum_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file_id));
+	files = scan_files("lake_file_id", 1, &key, snapshot, NULL, NULL);
+	return files != NIL ? linitial(files) : NULL;
+}
+
+bool
+lh_file_is_current(int64 file_id, Snapshot snapshot)
+{
+	LhFile	   *file = lh_file_by_id(file_id, snapshot);
+
+	return file != NULL && file->removed_seq == 0;
+}
+
 bool
 lh_file_exists(int64 file_id, Snapshot snapshot)
 {

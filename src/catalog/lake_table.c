@@ -227,6 +227,25 @@ lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot)
 	return versions;
 }
 
+LhVersion *
+lh_version_get(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot)
+{
+	Relation	rel = lake_open("lake_version", Natts_version, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	LhVersion  *version = NULL;
+
+	ScanKeyInit(&keys[0], Anum_version_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
+	ScanKeyInit(&keys[1], Anum_version_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(seq));
+	scan = systable_beginscan(rel, lake_index("lake_version_seq"), true, snapshot, 2, keys);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		version = version_from_tuple(tuple, RelationGetDescr(rel));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
 void
 lh_version_delete_all(const pg_uuid_t *table_uuid)
 {

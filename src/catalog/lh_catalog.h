@@ -212,6 +212,44 @@ extern void lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq
 extern List *lh_file_list_table(const pg_uuid_t *table_uuid, Snapshot snapshot);
 extern void lh_file_delete_all(const pg_uuid_t *table_uuid);
 extern bool lh_file_exists(int64 file_id, Snapshot snapshot);
+extern LhFile *lh_file_by_id(int64 file_id, Snapshot snapshot); /* or NULL */
+extern bool lh_file_is_current(int64 file_id, Snapshot snapshot);
+
+/* ---- delete files (lake_delete.c): rows of published data files that are deleted ---- */
+
+typedef struct LhDeleteFile
+{
+	int64		file_id;
+	int64		storage_id;
+	int64		added_seq;
+	int64		removed_seq;	/* 0: current */
+	pg_uuid_t	table_uuid;
+	Oid			relid;
+	int64		row_count;		/* rows deleted */
+	int64		byte_count;
+	int			n_data_files;	/* in the order of their paths in the file */
+	int64	   *data_file_ids;
+	int64	   *dead_counts;	/* how many rows of each */
+	bytea	   *row_ids;		/* which: packed, possibly toasted */
+	char	   *location;
+	char	   *name;
+	struct LhIceDataFile *entry;	/* of one just written: what its manifest entry says */
+} LhDeleteFile;
+
+/* Row ids as they are packed: ascending within each data file. */
+extern void lh_delete_set_row_ids(LhDeleteFile *file, const uint64 *row_ids);
+extern uint64 *lh_delete_row_ids(const LhDeleteFile *file);
+/* Of several delete files together, ascending. */
+extern uint64 *lh_delete_all_row_ids(List *files, int64 *n);
+
+extern void lh_delete_insert(const LhDeleteFile *file, CommandId cid);
+/* Current ones; those of a version; all there ever were.  In order of added_seq. */
+extern List *lh_delete_list(const pg_uuid_t *table_uuid, Snapshot snapshot);
+extern List *lh_delete_list_version(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot);
+extern List *lh_delete_list_table(const pg_uuid_t *table_uuid, Snapshot snapshot);
+extern void lh_delete_stamp(const LhDeleteFile *file, int64 added_seq, int64 removed_seq);
+extern void lh_delete_delete_all(const pg_uuid_t *table_uuid);
+extern bool lh_delete_exists(int64 file_id, Snapshot snapshot);
 
 /* ---- published tables and versions ---- */
 
@@ -251,6 +289,7 @@ extern void lh_table_put(LhTable *table);	/* insert, or update by its tid */
 extern void lh_table_delete(const LhTable *table);
 extern List *lh_table_list(Snapshot snapshot);
 extern void lh_version_insert(const LhVersion *version);
+extern LhVersion *lh_version_get(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot);	/* or NULL */
 extern List *lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot);	/* by seq */
 extern void lh_version_delete_all(const pg_uuid_t *table_uuid);
 

@@ -120,16 +120,68 @@ extern void lh_shared_leave(const char *location);
  */
 extern bool lh_compact_table(Oid relid, LhPublication *result);
 
+typedef struct LhIcebergCommit LhIcebergCommit;
+
+/* A set of row ids, ascending. */
+typedef struct LhRowIds
+{
+	int64		n;
+	int64		max;
+	uint64	   *ids;
+	MemoryContext cxt;			/* NULL: the one current when it grows */
+} LhRowIds;
+
+extern void lh_row_ids_add(LhRowIds *set, uint64 row_id);	/* whatever the order */
+extern void lh_row_ids_sort(LhRowIds *set);
+
+/* publish_table.c: a file leaves the table, from the metadata that has it or only from the catalog */
+extern void lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned);
+
+/* publish_deletes.c: rows that are deleted */
+
+/* All that snapshot sees tombstones of, wherever they are. */
+extern LhRowIds lh_dead_rows(Relation rel, Snapshot snapshot);
+
+/* Rows are gone from all files: raises if one has no tombstone. */
+extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhRowIds *rows);
+
+/*
+ * `delete_files` are the published ones, as far as they are current.  Adds to
+ * the commit what the dead rows mean for others: a delete file for those that
+ * are not published as dead yet, and files that leave as no row of them lives.
+ */
+extern void lh_publish_deletes(Relation rel, const LhIdentity *identity, Snapshot snapshot,
+							   const LhRowIds *dead, List *delete_files, LhIcebergCommit *commit);
+
+/* What is published as deleted: how many rows of one file; the rows of some. */
+extern int64 lh_published_dead(List *delete_files, int64 file_id);
+extern LhRowIds lh_published_dead_rows(List *delete_files, List *files);
+
+/* Delete files leave with the last of their data files. */
+extern void lh_remove_delete_files(Snapshot snapshot, List *delete_files, bool cloned, LhIcebergCommit *commit);
+
+/* Of the current ones, those to merge into one now; or NIL. */
+extern List *lh_delete_files_to_merge(List *delete_files);
+extern void lh_merge_delete_files(Relation rel, const LhIdentity *identity, Snapshot snapshot, List *delete_files,
+								  LhIcebergCommit *commit);
+
 /* rewrite.c: files written anew, with the same rows and row ids */
 
 /* Does the file mean to an Iceberg reader of desc what it means to us? */
 extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
 
-/* Catalog rows of the new files are inserted; those of the old are the caller's. */
-extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files);
+/*
+ * Without the dead rows: *dropped are those of them that the files had.  Catalog
+ * rows of the new files are inserted; those of the old are the caller's.
+ */
+extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
+							  const LhRowIds *dead, LhRowIds *dropped);
 
 /* Of files below half the target size, those to merge into one now; or NIL. */
 extern List *lh_files_to_merge(List *files);
+
+/* Files of which so much is deleted that they are better written anew; or NIL. */
+extern List *lh_files_to_thin(List *delete_files, Snapshot snapshot);
 
 /* Do row ids with so many gaps need a column of their own? */
 extern bool lh_wants_row_ids(int64 rows, int64 breaks);
@@ -139,7 +191,7 @@ extern void lh_sweep_dropped(void);
 extern void lh_sweep_orphans(void);
 
 /* publish_iceberg.c: from file lists to objects */
-typedef struct LhIcebergCommit
+struct LhIcebergCommit
 {
 	/* in */
 	const LhTable *previous;	/* NULL: first version */
@@ -149,6 +201,9 @@ typedef struct LhIcebergCommit
 	List	   *added;			/* LhFile */
 	List	   *removed;		/* LhFile */
 	List	   *retired;		/* LhFile: removed, but of metadata that is not carried on */
+	List	   *added_deletes;	/* LhDeleteFile, just written */
+	List	   *removed_deletes;	/* LhDeleteFile */
+	List	   *retired_deletes;	/* LhDeleteFile, likewise */
 	bool		replace;		/* same rows in other files */
 	TimestampTz valid_from;
 	/* out */
@@ -158,11 +213,13 @@ typedef struct LhIcebergCommit
 	int64		timestamp_ms;
 	char	   *operation;
 	char	   *metadata_name;
-	int64		total_rows;
 	int64		total_files;
 	int64		total_bytes;
 	List	   *expired;		/* names of metadata objects to remove after commit */
-} LhIcebergCommit;
+
+	/* for the catalog only */
+	int64		dead_rows;		/* that added_deletes are new for */
+};
 
 extern void lh_iceberg_commit(LhIcebergCommit *commit);
 

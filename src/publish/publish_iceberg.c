@@ -5,7 +5,8 @@
  *
  * Cost is O(changes): what was there before is carried over by the rows of
  * the previous manifest list.  Only manifests that name a removed file are
- * written anew, and, when small ones have piled up, these are merged.
+ * written anew, and, when small ones have piled up, these are merged.  Data
+ * files and delete files have manifests of their own.
  *
  * Objects are created under new names only.  If the transaction does not
  * commit they are orphans, and no reader finds them: the metadata file
@@ -23,6 +24,7 @@
 #include "iceberg/iceberg.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
+#include "storage/lh_storage.h"
 #include "types/types.h"
 
 /* More manifests than this are merged into one. */
@@ -128,6 +130,18 @@ end_manifest(Context *cx, ManifestOut *out)
 	lh_buf_free(&out->buf);
 }
 
+static LhIceEntry
+added_entry(Context *cx)
+{
+	LhIceEntry	entry = {0};
+
+	entry.status = LH_ICE_ADDED;
+	entry.snapshot_id = cx->snapshot_id;
+	entry.sequence_number = entry.file_sequence_number = LH_ICE_NONE;
+	lh_ice_data_file_init(&entry.file);
+	return entry;
+}
+
 static void
 add_file_entry(Context *cx, ManifestOut *out, const LhFile *file)
 {
@@ -135,18 +149,14 @@ add_file_entry(Context *cx, ManifestOut *out, const LhFile *file)
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhPqFileMeta *meta = lh_file_meta(file);
 	LhAlloc		alloc = lh_palloc_alloc(cxt);
-	LhIceEntry	entry = {0};
+	LhIceEntry	entry = added_entry(cx);
 	LhArena		arena;
 	LhError		error;
 
 	lh_arena_init(&arena, &alloc);
-	entry.status = LH_ICE_ADDED;
-	entry.snapshot_id = cx->snapshot_id;
-	entry.sequence_number = entry.file_sequence_number = LH_ICE_NONE;
-	lh_ice_data_file_init(&entry.file);
 	lh_report(lh_ice_metrics_from_parquet(meta, cx->schema, &arena, &entry.file, &error), &error, file->name);
 	entry.file.content = LH_ICE_FILE_DATA;
-	entry.file.path = lh_store_uri(lh_store_open(file->location), file->name);
+	entry.file.path = lh_file_uri(file);
 	entry.file.file_size = file->byte_count;
 	lh_report(lh_ice_manifest_add(out->writer, &entry, &error), &error, file->name);
 	MemoryContextSwitchTo(old);
@@ -159,12 +169,27 @@ write_added(Context *cx)
 	ManifestOut out;
 	ListCell   *lc;
 
-	if (cx->added == NIL)
-		return;
-	begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
-	foreach(lc, cx->added)
-		add_file_entry(cx, &out, lfirst(lc));
-	end_manifest(cx, &out);
+	if (cx->added != NIL)
+	{
+		begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
+		foreach(lc, cx->added)
+			add_file_entry(cx, &out, lfirst(lc));
+		end_manifest(cx, &out);
+	}
+	if (cx->commit->added_deletes != NIL)
+	{
+		begin_manifest(cx, &out, LH_ICE_MANIFEST_DELETES);
+		foreach(lc, cx->commit->added_deletes)
+		{
+			const LhDeleteFile *file = lfirst(lc);
+			LhIceEntry	entry = added_entry(cx);
+			LhError		error;
+
+			entry.file = *file->entry;
+			lh_report(lh_ice_manifest_add(out.writer, &entry, &error), &error, file->name);
+		}
+		end_manifest(cx, &out);
+	}
 }
 
 static bool
@@ -234,23 +259,28 @@ is_live(const LhIceManifest *row)
 	return row->added_files + row->existing_files > 0;
 }
 
-/* What the new list takes over from the previous one. */
+/* What the new list takes over from the previous one, of one kind. */
 static void
-write_previous(Context *cx, const LhIceManifestList *list)
+write_previous(Context *cx, const LhIceManifestList *list, LhIceManifestContent content)
 {
-	bool		merge = list->n_manifests > MERGE_MANIFESTS;
+	List	   *removed = content == LH_ICE_MANIFEST_DATA ? cx->commit->removed : cx->commit->removed_deletes;
 	bool	   *rewrite = palloc0(sizeof(bool) * Max(list->n_manifests, 1));
 	bool		any = false;
+	bool		merge;
+	int			n = 0;
 	ManifestOut out;
 
+	for (int i = 0; i < list->n_manifests; i++)
+		n += list->manifests[i].content == content;
+	merge = n > MERGE_MANIFESTS;
 	for (int i = 0; i < list->n_manifests; i++)
 	{
 		const LhIceManifest *row = &list->manifests[i];
 		int64		n_removed = 0;
 
-		if (!is_live(row))
+		if (row->content != content || !is_live(row))
 			continue;
-		if (cx->removed != NULL)
+		if (removed != NIL)
 			visit_entries(cx, row, count_removed, &n_removed);
 		rewrite[i] = merge || n_removed > 0;
 		any |= rewrite[i];
@@ -259,7 +289,7 @@ write_previous(Context *cx, const LhIceManifestList *list)
 	}
 	if (!any)
 		return;
-	begin_manifest(cx, &out, LH_ICE_MANIFEST_DATA);
+	begin_manifest(cx, &out, content);
 	for (int i = 0; i < list->n_manifests; i++)
 		if (rewrite[i])
 			visit_entries(cx, &list->manifests[i], carry_over, &out);
@@ -283,20 +313,27 @@ path_match(const void *a, const void *b, Size size)
 static void
 index_removed(Context *cx)
 {
+	int			n = list_length(cx->commit->removed) + list_length(cx->commit->removed_deletes);
 	HASHCTL		ctl = {0};
 	ListCell   *lc;
 
-	if (cx->commit->removed == NIL || cx->moved)
+	if (n == 0 || cx->moved)
 		return;
 	ctl.keysize = ctl.entrysize = sizeof(char *);
 	ctl.hash = path_hash;
 	ctl.match = path_match;
 	ctl.hcxt = CurrentMemoryContext;
-	cx->removed = hash_create("lakehouse removed files", list_length(cx->commit->removed), &ctl,
+	cx->removed = hash_create("lakehouse removed files", n, &ctl,
 							  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 	foreach(lc, cx->commit->removed)
 	{
-		LhFile	   *file = lfirst(lc);
+		char	   *uri = lh_file_uri(lfirst(lc));
+
+		hash_search(cx->removed, &uri, HASH_ENTER, NULL);
+	}
+	foreach(lc, cx->commit->removed_deletes)
+	{
+		LhDeleteFile *file = lfirst(lc);
 		char	   *uri = lh_store_uri(lh_store_open(file->location), file->name);
 
 		hash_search(cx->removed, &uri, HASH_ENTER, NULL);
@@ -442,6 +479,16 @@ files_to_add(Context *cx)
 	return files;
 }
 
+/* Delete files name data files by their paths: those are others now. */
+static void
+respell_deletes(Context *cx)
+{
+	MemoryContext old = MemoryContextSwitchTo(cx->caller);
+
+	lh_respell_delete_files(cx->commit);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 read_previous_list(Context *cx, LhIceManifestList *list)
 {
@@ -500,6 +547,22 @@ sum_files(List *files, int64 *n, int64 *rows, int64 *bytes)
 	}
 }
 
+static void
+sum_deletes(List *files, int64 *n, int64 *rows, int64 *bytes)
+{
+	ListCell   *lc;
+
+	*n = *rows = 0;
+	foreach(lc, files)
+	{
+		LhDeleteFile *file = lfirst(lc);
+
+		++*n;
+		*rows += file->row_count;
+		*bytes += file->byte_count;
+	}
+}
+
 static int64
 summary_number(const LhIceSnapshot *snapshot, const char *key)
 {
@@ -528,6 +591,10 @@ add_snapshot(Context *cx, int64 now_ms)
 			  &s.changes.added_files_size);
 	sum_files(cx->moved ? NIL : commit->removed, &s.changes.removed_data_files, &s.changes.removed_records,
 			  &s.changes.removed_files_size);
+	sum_deletes(commit->added_deletes, &s.changes.added_position_delete_files,
+				&s.changes.added_position_deletes, &s.changes.added_files_size);
+	sum_deletes(cx->moved ? NIL : commit->removed_deletes, &s.changes.removed_position_delete_files,
+				&s.changes.removed_position_deletes, &s.changes.removed_files_size);
 	s.changes.extra = extra;
 	s.changes.n_extra = lengthof(extra);
 	lh_report(lh_ice_metadata_add_snapshot(&cx->metadata, &s, &error), &error, commit->location);
@@ -535,7 +602,6 @@ add_snapshot(Context *cx, int64 now_ms)
 	snapshot = lh_ice_metadata_snapshot(&cx->metadata, cx->snapshot_id);
 	commit->timestamp_ms = snapshot->timestamp_ms;
 	commit->operation = pstrdup(lh_ice_snapshot_summary(snapshot, "operation"));
-	commit->total_rows = summary_number(snapshot, "total-records");
 	commit->total_files = summary_number(snapshot, "total-data-files");
 	commit->total_bytes = summary_number(snapshot, "total-files-size");
 }
@@ -556,6 +622,19 @@ write_metadata(Context *cx)
 	lh_report(lh_ice_metadata_write(&cx->metadata, &out, &error), &error, commit->metadata_name);
 	lh_store_put(cx->store, commit->metadata_name, out.data, out.len, false);
 	lh_buf_free(&out);
+}
+
+static void
+check_removed(Context *cx)
+{
+	int			n = list_length(cx->commit->removed) + list_length(cx->commit->removed_deletes);
+
+	if (!cx->moved && cx->n_removed_found != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("published metadata and catalog of the table disagree"),
+				 errdetail("Of %d files to remove, " INT64_FORMAT " are in the manifests of \"%s\".",
+						   n, cx->n_removed_found, cx->commit->location)));
 }
 
 void
@@ -581,21 +660,20 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	schema_changed = open_metadata(cx, now_ms);
 	/* an empty table has a version too */
 	commit->new_version = commit->previous == NULL || cx->moved ||
-		commit->added != NIL || commit->removed != NIL;
+		commit->added != NIL || commit->removed != NIL ||
+		commit->added_deletes != NIL || commit->removed_deletes != NIL;
 	commit->new_metadata = commit->new_version || schema_changed;
 	if (commit->new_version)
 	{
 		cx->added = files_to_add(cx);
+		if (cx->moved)
+			respell_deletes(cx);
 		index_removed(cx);
 		read_previous_list(cx, &previous);
 		write_added(cx);
-		write_previous(cx, &previous);
-		if (!cx->moved && cx->n_removed_found != list_length(commit->removed))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("published metadata and catalog of the table disagree"),
-					 errdetail("Of %d files to remove, " INT64_FORMAT " are in the manifests of \"%s\".",
-							   list_length(commit->removed), cx->n_removed_found, commit->location)));
+		write_previous(cx, &previous, LH_ICE_MANIFEST_DATA);
+		write_previous(cx, &previous, LH_ICE_MANIFEST_DELETES);
+		check_removed(cx);
 		MemoryContextSwitchTo(caller);
 		add_snapshot(cx, now_ms);
 		commit->snapshot_id = cx->snapshot_id;

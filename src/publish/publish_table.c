@@ -161,15 +161,20 @@ sum_rows(List *files)
 	return rows;
 }
 
+/* Living rows of the files, as far as they are published. */
 static int64
-sum_published_rows(List *files)
+sum_living_rows(List *files, List *delete_files)
 {
 	int64		rows = 0;
 	ListCell   *lc;
 
 	foreach(lc, files)
-		if (((LhFile *) lfirst(lc))->added_seq > 0)
-			rows += ((LhFile *) lfirst(lc))->row_count;
+	{
+		LhFile	   *file = lfirst(lc);
+
+		if (file->added_seq > 0)
+			rows += file->row_count - lh_published_dead(delete_files, file->file_id);
+	}
 	return rows;
 }
 
@@ -178,13 +183,18 @@ sum_published_rows(List *files)
  * that is carried on has it, only from the catalog.  Its row and its object
  * stay either way: a running query may still read them.
  */
-static void
-remove_file(LhIcebergCommit *commit, LhFile *file, bool cloned)
+void
+lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned)
 {
+	ListCell   *lc;
+
 	if (file->added_seq > 0 && !cloned)
 		commit->removed = lappend(commit->removed, file);
 	else
 		commit->retired = lappend(commit->retired, file);
+	foreach(lc, commit->added)
+		if (((LhFile *) lfirst(lc))->file_id == file->file_id)
+			commit->added = foreach_delete_current(commit->added, lc);
 }
 
 /* Changes with whatever can make an old file mean something else. */
@@ -204,37 +214,54 @@ layout_hash(TupleDesc desc)
 	return (int64) hash;
 }
 
+/* Files and delete files of the version, which is the table's newest. */
 static void
-record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebergCommit *commit)
+stamp_files(const LhIcebergCommit *commit, int64 seq)
 {
-	LhVersion	version = {0};
 	ListCell   *lc;
+
+	foreach(lc, commit->added)
+		lh_file_stamp(lfirst(lc), seq, 0);
+	foreach(lc, commit->removed)
+		lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, seq);
+	foreach(lc, commit->retired)
+	{
+		LhFile	   *file = lfirst(lc);
+
+		lh_file_stamp(file, file->added_seq > 0 ? file->added_seq : seq, seq);
+	}
+	foreach(lc, commit->added_deletes)
+		lh_delete_stamp(lfirst(lc), seq, 0);
+	foreach(lc, commit->removed_deletes)
+		lh_delete_stamp(lfirst(lc), ((LhDeleteFile *) lfirst(lc))->added_seq, seq);
+	foreach(lc, commit->retired_deletes)
+		lh_delete_stamp(lfirst(lc), ((LhDeleteFile *) lfirst(lc))->added_seq, seq);
+}
+
+/* `delete_files` are those of the version before. */
+static void
+record_version(Relation rel, const LhIdentity *identity, LhTable *table, List *delete_files, LhIcebergCommit *commit)
+{
+	LhVersion  *before = table->last_seq > 0 ?
+		lh_version_get(&identity->table_uuid, table->last_seq, GetActiveSnapshot()) : NULL;
+	LhVersion	version = {0};
 
 	if (commit->new_version)
 	{
-		table->last_seq++;
-		foreach(lc, commit->added)
-			lh_file_stamp(lfirst(lc), table->last_seq, 0);
-		foreach(lc, commit->removed)
-			lh_file_stamp(lfirst(lc), ((LhFile *) lfirst(lc))->added_seq, table->last_seq);
-		foreach(lc, commit->retired)
-		{
-			LhFile	   *file = lfirst(lc);
-
-			lh_file_stamp(file, file->added_seq > 0 ? file->added_seq : table->last_seq, table->last_seq);
-		}
-
+		stamp_files(commit, ++table->last_seq);
 		version.table_uuid = identity->table_uuid;
 		version.seq = table->last_seq;
 		version.snapshot_id = commit->snapshot_id;
 		version.valid_from = (commit->timestamp_ms -
 							  (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000)) * 1000;
 		version.operation = commit->operation;
-		version.total_rows = commit->total_rows;
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;
 		version.added_rows = sum_rows(commit->added);
-		version.removed_rows = sum_rows(commit->removed) + sum_published_rows(commit->retired);
+		version.removed_rows = sum_living_rows(commit->removed, delete_files) +
+			sum_living_rows(commit->retired, delete_files) + commit->dead_rows;
+		/* living rows: Iceberg's total-records counts the dead, too */
+		version.total_rows = (before != NULL ? before->total_rows : 0) + version.added_rows - version.removed_rows;
 		version.location = table->location;
 		version.metadata_name = commit->metadata_name;
 		lh_version_insert(&version);
@@ -252,10 +279,11 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, LhIcebe
  * ours: published ones become removed, others just go.
  */
 static void
-make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
+make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, const LhRowIds *dead,
 			   bool cloned, bool layout_changed, LhIcebergCommit *commit)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
+	LhRowIds	dropped = {0};
 	List	   *misfits = NIL;
 	ListCell   *lc;
 
@@ -265,16 +293,9 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 	if (misfits == NIL)
 		return;
 	foreach(lc, misfits)
-	{
-		LhFile	   *file = lfirst(lc);
-		ListCell   *lc2;
-
-		remove_file(commit, file, cloned);
-		foreach(lc2, commit->added)
-			if (((LhFile *) lfirst(lc2))->file_id == file->file_id)
-				commit->added = foreach_delete_current(commit->added, lc2);
-	}
-	commit->added = list_concat(commit->added, lh_rewrite_files(rel, identity, misfits));
+		lh_commit_remove(commit, lfirst(lc), cloned);
+	commit->added = list_concat(commit->added, lh_rewrite_files(rel, identity, misfits, dead, &dropped));
+	lh_drop_tombstones(rel, snapshot, &dropped);
 }
 
 /* Another table, perhaps of another server, may be published there. */
@@ -326,7 +347,7 @@ get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_
 
 static void
 commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is_new,
-			   LhIcebergCommit *commit, LhPublication *result)
+			   List *delete_files, LhIcebergCommit *commit, LhPublication *result)
 {
 	commit->previous = is_new ? NULL : table;
 	commit->location = table->location;
@@ -336,7 +357,7 @@ commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is
 	lh_iceberg_commit(commit);
 	LH_FAULT_POINT("publish-metadata-written");
 	if (commit->new_metadata)
-		record_version(rel, identity, table, commit);
+		record_version(rel, identity, table, delete_files, commit);
 	result->snapshot_id = commit->snapshot_id;
 	result->new_version = commit->new_metadata;
 	result->location = table->location;
@@ -369,6 +390,8 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIcebergCommit commit = {0};
 	LhIdentity	identity;
 	LhTable    *table;
+	LhRowIds	dead;
+	List	   *delete_files;
 	bool		is_new;
 	bool		cloned;
 
@@ -377,22 +400,47 @@ publish_relation(Relation rel, LhPublication *result)
 	lh_metapage_read(rel, &identity);
 	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
-	/* files of the snapshot first: what is written below is added to them */
+	/* files and tombstones of the snapshot first: what is written below changes them */
+	dead = lh_dead_rows(rel, snapshot);
+	delete_files = lh_delete_list(&identity.table_uuid, snapshot);
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
 	{
 		ListCell   *lc;
 
 		foreach(lc, lh_file_list_replaced(&identity.table_uuid, identity.storage_id, snapshot))
-			remove_file(&commit, lfirst(lc), cloned);
+			lh_commit_remove(&commit, lfirst(lc), cloned);
 	}
-	make_files_fit(rel, &identity, snapshot, cloned,
+	make_files_fit(rel, &identity, snapshot, &dead, cloned,
 				   table->layout != layout_hash(RelationGetDescr(rel)), &commit);
 	if (lh_delta_exists(rel))
 		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
 	LH_FAULT_POINT("publish-delta-moved");
-	commit_version(rel, &identity, table, is_new, &commit, result);
+	lh_publish_deletes(rel, &identity, snapshot, &dead, delete_files, &commit);
+	lh_remove_delete_files(snapshot, delete_files, cloned, &commit);
+	commit_version(rel, &identity, table, is_new, delete_files, &commit, result);
 	return true;
+}
+
+/* Small data files into one, or without their dead rows. */
+static void
+rewrite_files(Relation rel, const LhIdentity *identity, Snapshot snapshot, List *files, List *delete_files,
+			  LhIcebergCommit *commit)
+{
+	LhRowIds	dead = lh_published_dead_rows(delete_files, files);
+	LhRowIds	dropped = {0};
+
+	commit->removed = files;
+	commit->added = lh_rewrite_files(rel, identity, files, &dead, &dropped);
+	if (dropped.n != dead.n)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("catalog of table \"%s\" has deleted rows that are in none of its files",
+						RelationGetRelationName(rel)),
+				 errhint("lakehouse.verify() says more.")));
+	lh_drop_tombstones(rel, snapshot, &dropped);
+	lh_remove_delete_files(snapshot, delete_files, false, commit);
+	LH_FAULT_POINT("compact-rewritten");
 }
 
 static bool
@@ -403,20 +451,27 @@ compact_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhOptions	options;
 	LhTable    *table;
+	List	   *delete_files;
+	List	   *files;
+
 	commit.valid_from = snapshot_time();
 	lh_metapage_read(rel, &identity);
 	table = lh_table_get(&identity.table_uuid, snapshot);
 	if (table == NULL || table->storage_id != identity.storage_id)
 		return false;
 	lh_options_of(rel, &options);
-	commit.removed = lh_files_to_merge(lh_file_list_small(identity.storage_id,
-														  options.target_file_size / 2, snapshot));
-	if (commit.removed == NIL)
-		return false;
 	commit.replace = true;
-	commit.added = lh_rewrite_files(rel, &identity, commit.removed);
-	LH_FAULT_POINT("compact-rewritten");
-	commit_version(rel, &identity, table, false, &commit, result);
+	delete_files = lh_delete_list(&identity.table_uuid, snapshot);
+	files = lh_files_to_merge(lh_file_list_small(identity.storage_id, options.target_file_size / 2, snapshot));
+	if (files == NIL)
+		files = lh_files_to_thin(delete_files, snapshot);
+	if (files != NIL)
+		rewrite_files(rel, &identity, snapshot, files, delete_files, &commit);
+	else if ((files = lh_delete_files_to_merge(delete_files)) != NIL)
+		lh_merge_delete_files(rel, &identity, snapshot, files, &commit);
+	else
+		return false;
+	commit_version(rel, &identity, table, false, delete_files, &commit, result);
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /*
  * rewrite.c
  *	  Data files written anew with the same rows and row ids: because there are
- *	  too many small ones, or because Iceberg v2 cannot say what Postgres means
- *	  by an old one.
+ *	  too many small ones, because too many of their rows are dead, or because
+ *	  Iceberg v2 cannot say what Postgres means by an old one.
  *
  * Small files are merged by size class, each eight times the one below: a
  * class with MERGE_FILES files becomes one file of a higher class.  So a row
@@ -25,6 +25,10 @@
 #define MERGE_FILES			8
 #define MAX_MERGE_FILES		64
 #define SMALLEST_CLASS		(64 * 1024)
+
+/* A file is written anew when more than one in so many rows is dead; so many at a time. */
+#define MOST_DEAD			4
+#define MAX_THIN_FILES		8
 
 /* A gap in the row ids every so many rows pays for a _row_id column. */
 #define ROWS_PER_BREAK		50000
@@ -100,6 +104,9 @@ lh_file_fits(const LhFile *file, TupleDesc desc)
 typedef struct Source
 {
 	LhFileReader *reader;
+	const LhRowIds *dead;
+	int64		next_dead;		/* first of them that is not below the row */
+	LhRowIds   *dropped;
 	int			n_groups;
 	int			group;
 	int64		group_rows;
@@ -111,7 +118,7 @@ typedef struct Source
 
 /* Moves on; false at the end of the file. */
 static bool
-next_row(Source *source)
+next_row_of_any(Source *source)
 {
 	while (++source->row >= source->n)
 	{
@@ -133,6 +140,23 @@ next_row(Source *source)
 	return true;
 }
 
+/* The same, to a row that lives. */
+static bool
+next_row(Source *source)
+{
+	const LhRowIds *dead = source->dead;
+
+	while (next_row_of_any(source))
+	{
+		while (source->next_dead < dead->n && dead->ids[source->next_dead] < source->row_id)
+			source->next_dead++;
+		if (source->next_dead == dead->n || dead->ids[source->next_dead] != source->row_id)
+			return true;
+		lh_row_ids_add(source->dropped, source->row_id);
+	}
+	return false;
+}
+
 static int
 compare_ranges(const void *a, const void *b)
 {
@@ -142,9 +166,9 @@ compare_ranges(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Gaps in the union of the files' row ids, as far as the catalog tells. */
+/* Gaps in the union of the files' row ids, as far as the catalog tells; each dead row makes one. */
 static bool
-ids_are_scattered(List *files)
+ids_are_scattered(List *files, const LhRowIds *dead)
 {
 	int			n = 0;
 	int			max = 0;
@@ -178,7 +202,7 @@ ids_are_scattered(List *files)
 	qsort(ranges, n, sizeof(*ranges), compare_ranges);
 	for (int i = 1; i < n; i++)
 		breaks += ranges[i][0] != ranges[i - 1][1];
-	return lh_wants_row_ids(rows, breaks);
+	return lh_wants_row_ids(rows, breaks + dead->n);
 }
 
 static void
@@ -199,7 +223,8 @@ copy_row(Source *source, TupleDesc desc, LhFileWriter *writer, Datum *values, bo
 }
 
 List *
-lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files)
+lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
+				 const LhRowIds *dead, LhRowIds *dropped)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext cxt = AllocSetContextCreate(caller, "lakehouse rewrite", ALLOCSET_DEFAULT_SIZES);
@@ -209,13 +234,14 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files)
 	bool	   *isnull = palloc0(sizeof(bool) * Max(desc->natts, 1));
 	Source	   *sources = palloc0(sizeof(Source) * list_length(files));
 	int			n_sources = 0;
-	bool		scattered = ids_are_scattered(files);
+	bool		scattered = ids_are_scattered(files, dead);
 	LhFileWriter *writer = NULL;
 	LhOptions	options;
 	List	   *result = NIL;
 	ListCell   *lc;
 
 	lh_options_of(rel, &options);
+	dropped->cxt = caller;
 	foreach(lc, files)
 	{
 		Source	   *source = &sources[n_sources];
@@ -223,6 +249,8 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files)
 		source->reader = lh_file_reader_open(lfirst(lc), desc);
 		source->n_groups = lh_file_reader_meta(source->reader)->n_row_groups;
 		source->group = source->row = -1;
+		source->dead = dead;
+		source->dropped = dropped;
 		if (next_row(source))
 			n_sources++;
 	}
@@ -259,11 +287,38 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
+	lh_row_ids_sort(dropped);
 	CommandCounterIncrement();
 	return result;
 }
 
-/* ---- which small files to merge ---- */
+/* ---- which files to write anew ---- */
+
+List *
+lh_files_to_thin(List *delete_files, Snapshot snapshot)
+{
+	List	   *files = NIL;
+	ListCell   *lc;
+
+	foreach(lc, delete_files)
+	{
+		LhDeleteFile *deletes = lfirst(lc);
+
+		for (int i = 0; i < deletes->n_data_files && list_length(files) < MAX_THIN_FILES; i++)
+		{
+			int64		id = deletes->data_file_ids[i];
+			LhFile	   *file = lh_file_by_id(id, snapshot);
+			bool		known = file == NULL || file->removed_seq != 0;
+			ListCell   *lc2;
+
+			foreach(lc2, files)
+				known |= ((LhFile *) lfirst(lc2))->file_id == id;
+			if (!known && lh_published_dead(delete_files, id) > file->row_count / MOST_DEAD)
+				files = lappend(files, file);
+		}
+	}
+	return files;
+}
 
 static int
 size_class(int64 bytes)

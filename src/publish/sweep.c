@@ -4,11 +4,12 @@
  *	  aborted transactions and crashes left.
  *
  * Only objects that this database wrote are touched: what lies below its own
- * folder of the default location, and below locations of its own tables.  A
- * data file's name tells incarnation, database and transaction that wrote it;
- * when that is over and the catalog has no row of the file, nobody will ever
- * refer to it.  Outside of the data directory, other incarnations' objects are
- * left alone (shared.c); inside, they are those of our own past.
+ * folder of the default location, and below locations of its own tables.  The
+ * name of a data or delete file tells incarnation, database and transaction
+ * that wrote it; when that is over and the catalog has no row of the file,
+ * nobody will ever refer to it.  Outside of the data directory, other
+ * incarnations' objects are left alone (shared.c); inside, they are those of
+ * our own past.
  *
  * A transaction that wrote nothing but a file may leave no trace in the WAL, so
  * after a crash its id is given once more.  Then two transactions' files have
@@ -74,6 +75,15 @@ remove_objects(const LhGarbage *garbage, bool published)
 				lh_shared_may_remove(file->location, file->name))
 				lh_store_remove(store, file->name, true);
 		}
+		foreach(lc, lh_delete_list_table(&garbage->table_uuid, GetActiveSnapshot()))
+		{
+			LhDeleteFile *file = lfirst(lc);
+
+			CHECK_FOR_INTERRUPTS();
+			if (strcmp(file->location, garbage->location) == 0 &&
+				lh_shared_may_remove(file->location, file->name))
+				lh_store_remove(store, file->name, true);
+		}
 	}
 	if (own || published)
 	{
@@ -105,6 +115,7 @@ lh_sweep_dropped(void)
 			if (table == NULL || table->database_id == MyDatabaseId)
 				remove_objects(garbage, table != NULL);
 			lh_file_delete_all(&garbage->table_uuid);
+			lh_delete_delete_all(&garbage->table_uuid);
 			lh_version_delete_all(&garbage->table_uuid);
 			if (table != NULL)
 				lh_table_delete(table);
@@ -127,7 +138,7 @@ typedef struct Orphans
 	bool		is_private;		/* nobody but us and our past writes there */
 } Orphans;
 
-/* Is it a data file that this database wrote? */
+/* Is it a data or delete file that this database wrote? */
 static bool
 parse_name(const char *name, uint64 *fxid, int64 *file_id)
 {
@@ -139,8 +150,10 @@ parse_name(const char *name, uint64 *fxid, int64 *file_id)
 	int			len = -1;
 
 	base = base != NULL ? base + 1 : name;
-	if (sscanf(base, "%16llx-%8x-%16llx-%16llx.parquet%n", &incarnation, &database, &xid, &id, &len) != 4 ||
-		len < 0 || base[len] != '\0' || database != MyDatabaseId)
+	if (sscanf(base, "%16llx-%8x-%16llx-%16llx%n", &incarnation, &database, &xid, &id, &len) != 4 ||
+		len < 0 || database != MyDatabaseId)
+		return false;
+	if (strcmp(base + len, ".parquet") != 0 && strcmp(base + len, "-deletes.parquet") != 0)
 		return false;
 	*fxid = xid;
 	*file_id = (int64) id;
@@ -237,7 +250,7 @@ sweep_location(const char *location)
 		int64	   *file_id = lfirst(lc2);
 
 		CHECK_FOR_INTERRUPTS();
-		if ((file_id == NULL || !lh_file_exists(*file_id, snapshot)) &&
+		if ((file_id == NULL || (!lh_file_exists(*file_id, snapshot) && !lh_delete_exists(*file_id, snapshot))) &&
 			(orphans.is_private || !may_be_needed(location, lfirst(lc))))
 			lh_store_remove(store, lfirst(lc), true);
 	}

@@ -387,6 +387,8 @@ extern void lh_slot_set_xmax(TupleTableSlot *slot, TransactionId xmax);
 typedef struct LhVersionSample
 {
 	List	   *files;			/* LhFile; NIL: an empty version */
+	int64		n_dead;			/* rows of them that are deleted: */
+	uint64	   *dead;			/* ids, ascending */
 } LhVersionSample;
 
 struct SampleScanState;
@@ -421,6 +423,34 @@ extern void lh_statement_set_depth(int depth);
 extern int	lh_statement_depth(void);
 extern void lh_statement_forget(void);	/* at the end of a transaction */
 extern void lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool commit);
+
+/* ---- places of rows, and position delete files (locate.c, delete_file.c) ---- */
+
+/* Rows of one data file by their places: counted from its beginning, over all row groups. */
+typedef struct LhDeadRows
+{
+	int64		file_id;		/* of the data file */
+	LhFile	   *file;			/* NULL when read from a delete file */
+	char	   *path;			/* its URI, as in its manifest entry */
+	int64		n;
+	int64	   *places;			/* ascending, each once */
+	uint64	   *row_ids;		/* of the same rows: ascending, too */
+} LhDeadRows;
+
+extern char *lh_file_uri(const LhFile *file);
+
+/*
+ * Places (LhDeadRows) of rows with these ids (ascending) in `files`; found[i]
+ * says whether row i is in one of them.
+ */
+extern List *lh_locate_rows(Relation rel, List *files, const uint64 *row_ids, int64 n, bool *found);
+
+/*
+ * Makes a delete file durable and returns its catalog row, not yet inserted.
+ * A data file may occur more than once in `dead` (LhDeadRows).
+ */
+extern LhDeleteFile *lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead);
+extern List *lh_delete_file_read(const LhDeleteFile *file);
 
 /* ---- what this transaction changed, for the publisher (dirty.c) ---- */
 

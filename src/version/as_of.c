@@ -5,8 +5,8 @@
  *
  * The carrier is a sampling method, which grammar, planner, views, parameters
  * and plan cache already understand.  The method chooses the version's files
- * when the scan begins; the access method reads them instead of sampling
- * (storage/lh_storage.h, LhVersionSample).
+ * and the rows deleted from them when the scan begins; the access method reads
+ * these instead of sampling (storage/lh_storage.h, LhVersionSample).
  *
  * A version is file-complete: the publisher moves the delta before it
  * publishes.
@@ -112,6 +112,8 @@ begin_version(SampleScanState *node, ChooseVersion choose, Datum param, const ch
 	if (version == NULL)
 		missing_version(rel, what);
 	sample->files = lh_file_list_version(&identity.table_uuid, version->seq, NULL);
+	sample->dead = lh_delete_all_row_ids(lh_delete_list_version(&identity.table_uuid, version->seq, NULL),
+										 &sample->n_dead);
 	node->tsm_state = sample;
 }
 
