@@ -54,9 +54,15 @@ CREATE VIEW lakehouse.versions AS
 		   v.added_rows, v.removed_rows,
 		   -- the publisher removes older metadata files
 		   CASE WHEN v.seq > t.last_seq - 100
-				THEN lakehouse.location_uri(v.location) || '/' || v.metadata_name END AS metadata_location
+				THEN lakehouse.location_uri(v.location) || '/' || v.metadata_name END AS metadata_location,
+		   d.delete_files, d.deleted_rows
 	FROM lakehouse.lake_version v
 	JOIN lakehouse.lake_table t USING (table_uuid)
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS delete_files, coalesce(sum(row_count), 0)::int8 AS deleted_rows
+		FROM lakehouse.lake_delete d
+		WHERE d.table_uuid = v.table_uuid AND d.added_seq BETWEEN 1 AND v.seq
+			AND (d.removed_seq = 0 OR v.seq < d.removed_seq)) d
 	WHERE pg_catalog.has_table_privilege(t.relid, 'SELECT');
 COMMENT ON VIEW lakehouse.versions IS 'published versions of the tables that you may read';
 GRANT SELECT ON lakehouse.versions TO PUBLIC;
@@ -64,9 +70,27 @@ GRANT SELECT ON lakehouse.versions TO PUBLIC;
 CREATE VIEW lakehouse.files AS
 	SELECT c.oid::regclass AS table_name, f.file_id, f.row_count AS rows, f.byte_count AS bytes,
 		   nullif(f.added_seq, 0) AS added_version, nullif(f.removed_seq, 0) AS removed_version,
-		   lakehouse.location_uri(f.location) || '/' || f.name AS path
+		   lakehouse.location_uri(f.location) || '/' || f.name AS path, d.deleted_rows
 	FROM lakehouse.lake_file f
 	JOIN pg_catalog.pg_class c ON c.oid = f.relid
+	CROSS JOIN LATERAL (
+		-- in the last version that has the file
+		SELECT coalesce(sum(x.n), 0)::int8 AS deleted_rows
+		FROM lakehouse.lake_delete d, LATERAL ROWS FROM (unnest(d.data_file_ids), unnest(d.dead_counts)) AS x (id, n)
+		WHERE d.table_uuid = f.table_uuid AND x.id = f.file_id
+			AND (f.removed_seq = 0 OR d.added_seq < f.removed_seq)
+			AND (d.removed_seq = 0 OR (f.removed_seq > 0 AND d.removed_seq >= f.removed_seq))) d
 	WHERE pg_catalog.has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW lakehouse.files IS 'data files of the tables that you may read, also those of older versions';
 GRANT SELECT ON lakehouse.files TO PUBLIC;
+
+CREATE VIEW lakehouse.delete_files AS
+	SELECT c.oid::regclass AS table_name, d.file_id, d.row_count AS deleted_rows, d.byte_count AS bytes,
+		   nullif(d.added_seq, 0) AS added_version, nullif(d.removed_seq, 0) AS removed_version,
+		   lakehouse.location_uri(d.location) || '/' || d.name AS path, d.data_file_ids
+	FROM lakehouse.lake_delete d
+	JOIN pg_catalog.pg_class c ON c.oid = d.relid
+	WHERE pg_catalog.has_table_privilege(c.oid, 'SELECT');
+COMMENT ON VIEW lakehouse.delete_files IS
+	'position delete files of the tables that you may read, also those of older versions';
+GRANT SELECT ON lakehouse.delete_files TO PUBLIC;
