@@ -104,6 +104,7 @@ lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhRowIds *rows)
 
 	if (rows->n == 0)
 		return;
+	lh_metapage_note_removal(rel);
 	scan = lh_tombstone_scan_begin(rel, snapshot, rows->ids[0], rows->ids[rows->n - 1]);
 	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
 	{

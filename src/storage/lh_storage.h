@@ -324,8 +324,8 @@ typedef struct LhRow
  */
 extern LhRowScan *lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared);
 
-/* Scans these files instead, all rows of them (time travel). */
-extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files);
+/* Scans these files instead, less the rows with these ids (time travel). */
+extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_dead);
 
 /* Before the first row: dead rows come too, marked, by lh_row_scan_next(). */
 extern void lh_row_scan_want_dead(LhRowScan *scan);

@@ -70,6 +70,9 @@ struct LhRowScan
 
 	LhDeltaScan *delta;
 
+	const uint64 *version_dead; /* time travel: row ids, ascending, instead of tombstones */
+	int64		n_version_dead;
+
 	/* tombstones of the open row group: row ids, ascending */
 	int			n_tombstones;
 	int			max_tombstones;
@@ -113,11 +116,13 @@ lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared)
 }
 
 LhRowScan *
-lh_row_scan_begin_files(Relation rel, List *files)
+lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_dead)
 {
 	LhRowScan  *scan = new_scan(rel);
 
 	scan->files = files;
+	scan->version_dead = dead;
+	scan->n_version_dead = n_dead;
 	return scan;
 }
 
@@ -245,12 +250,32 @@ add_tombstone(LhRowScan *scan, uint64 row_id)
 }
 
 static void
+load_version_dead(LhRowScan *scan, const ScanUnit *unit)
+{
+	int64		low = 0;
+	int64		high = scan->n_version_dead;
+
+	while (low < high)
+	{
+		int64		mid = low + (high - low) / 2;
+
+		if (scan->version_dead[mid] < unit->first)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < scan->n_version_dead && scan->version_dead[low] <= unit->last; low++)
+		add_tombstone(scan, scan->version_dead[low]);
+}
+
+static void
 load_tombstones(LhRowScan *scan, const ScanUnit *unit)
 {
 	LhTombstoneScan *tombs;
 	const LhTombstone *t;
 
 	scan->n_tombstones = 0;
+	load_version_dead(scan, unit);
 	if (!scan->with_delta)
 		return;
 	tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
