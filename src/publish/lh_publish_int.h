@@ -146,24 +146,25 @@ extern LhRowIds lh_dead_rows(Relation rel, Snapshot snapshot);
 extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhRowIds *rows);
 
 /*
- * `delete_files` are the published ones, as far as they are current.  Adds to
- * the commit what the dead rows mean for others: a delete file for those that
- * are not published as dead yet, and files that leave as no row of them lives.
+ * Adds to the commit what the dead rows mean for others: a delete file for those
+ * that are not published as dead yet, and files that leave as no row of them
+ * lives.
  */
-extern void lh_publish_deletes(Relation rel, const LhIdentity *identity, Snapshot snapshot,
-							   const LhRowIds *dead, List *delete_files, LhIcebergCommit *commit);
+extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhRowIds *dead);
 
 /* What is published as deleted: how many rows of one file; the rows of some. */
 extern int64 lh_published_dead(List *delete_files, int64 file_id);
 extern LhRowIds lh_published_dead_rows(List *delete_files, List *files);
 
 /* Delete files leave with the last of their data files. */
-extern void lh_remove_delete_files(Snapshot snapshot, List *delete_files, bool cloned, LhIcebergCommit *commit);
+extern void lh_remove_delete_files(LhIcebergCommit *commit, Snapshot snapshot, bool cloned);
 
 /* Of the current ones, those to merge into one now; or NIL. */
 extern List *lh_delete_files_to_merge(List *delete_files);
-extern void lh_merge_delete_files(Relation rel, const LhIdentity *identity, Snapshot snapshot, List *delete_files,
-								  LhIcebergCommit *commit);
+extern void lh_merge_delete_files(LhIcebergCommit *commit, Snapshot snapshot, List *delete_files);
+
+/* All current ones anew: the paths of data files are others now. */
+extern void lh_respell_delete_files(LhIcebergCommit *commit);
 
 /* rewrite.c: files written anew, with the same rows and row ids */
 
@@ -194,6 +195,9 @@ extern void lh_sweep_orphans(void);
 struct LhIcebergCommit
 {
 	/* in */
+	Relation	rel;
+	const LhIdentity *identity;
+	List	   *delete_files;	/* LhDeleteFile: the current ones so far */
 	const LhTable *previous;	/* NULL: first version */
 	const char *location;
 	const char *iceberg_uuid;

@@ -209,14 +209,28 @@ lh_published_dead_rows(List *delete_files, List *files)
 
 /* ---- a version's new deletes ---- */
 
+/* Of LhDeadRows; none if there are none. */
+static void
+add_delete_file(LhIcebergCommit *commit, List *dead)
+{
+	LhDeleteFile *file;
+
+	if (dead == NIL)
+		return;
+	file = lh_delete_file_write(commit->rel, commit->identity, dead);
+	lh_delete_insert(file, GetCurrentCommandId(true));
+	commit->added_deletes = lappend(commit->added_deletes, file);
+	CommandCounterIncrement();
+}
+
 /* Files that rows can be in: of the snapshot and of this version, less what leaves. */
 static List *
-current_files(const LhIdentity *identity, Snapshot snapshot, const LhIcebergCommit *commit)
+current_files(const LhIcebergCommit *commit, Snapshot snapshot)
 {
 	List	   *files = list_copy(commit->added);
 	ListCell   *lc;
 
-	foreach(lc, lh_file_list(identity->storage_id, false, snapshot))
+	foreach(lc, lh_file_list(commit->identity->storage_id, false, snapshot))
 	{
 		LhFile	   *file = lfirst(lc);
 
@@ -229,24 +243,25 @@ current_files(const LhIdentity *identity, Snapshot snapshot, const LhIcebergComm
 
 /* No row of the file lives: it leaves the table, with its tombstones. */
 static void
-remove_dead_file(Relation rel, Snapshot snapshot, LhFile *file, const LhDeadRows *rows,
-				 List *delete_files, LhIcebergCommit *commit)
+remove_dead_file(LhIcebergCommit *commit, Snapshot snapshot, LhFile *file, const LhDeadRows *rows)
 {
-	LhRowIds	dead = lh_published_dead_rows(delete_files, list_make1(file));
+	LhRowIds	dead = lh_published_dead_rows(commit->delete_files, list_make1(file));
 
 	for (int64 i = 0; i < rows->n; i++)
 		lh_row_ids_add(&dead, rows->row_ids[i]);
 	lh_row_ids_sort(&dead);
-	lh_drop_tombstones(rel, snapshot, &dead);
+	lh_drop_tombstones(commit->rel, snapshot, &dead);
 	if (dead.ids != NULL)
 		pfree(dead.ids);
 	lh_commit_remove(commit, file, false);
 }
 
 void
-lh_publish_deletes(Relation rel, const LhIdentity *identity, Snapshot snapshot,
-				   const LhRowIds *dead, List *delete_files, LhIcebergCommit *commit)
+lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhRowIds *dead)
 {
+	Relation	rel = commit->rel;
+	const LhIdentity *identity = commit->identity;
+	List	   *delete_files;
 	LhRowIds	published;
 	LhRowIds	rows;
 	List	   *files;
@@ -255,12 +270,12 @@ lh_publish_deletes(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 
 	if (dead->n == 0)
 		return;
-	delete_files = of_storage(delete_files, identity->storage_id);
+	delete_files = of_storage(commit->delete_files, identity->storage_id);
 	published = published_rows(delete_files, identity->storage_id);
 	rows = subtract(dead, &published);
 	if (rows.n == 0)
 		return;
-	files = current_files(identity, snapshot, commit);
+	files = current_files(commit, snapshot);
 	/* what is in none of them was in the delta, and has gone from there */
 	foreach(lc, lh_locate_rows(rel, files, rows.ids, rows.n, palloc(Max(rows.n, 1))))
 	{
@@ -268,21 +283,14 @@ lh_publish_deletes(Relation rel, const LhIdentity *identity, Snapshot snapshot,
 		LhFile	   *file = in_file->file;
 
 		if (in_file->n + lh_published_dead(delete_files, in_file->file_id) == file->row_count)
-			remove_dead_file(rel, snapshot, file, in_file, delete_files, commit);
+			remove_dead_file(commit, snapshot, file, in_file);
 		else
 		{
 			kept = lappend(kept, in_file);
 			commit->dead_rows += in_file->n;
 		}
 	}
-	if (kept != NIL)
-	{
-		LhDeleteFile *file = lh_delete_file_write(rel, identity, kept);
-
-		lh_delete_insert(file, GetCurrentCommandId(true));
-		commit->added_deletes = lappend(commit->added_deletes, file);
-		CommandCounterIncrement();
-	}
+	add_delete_file(commit, kept);
 }
 
 /* ---- delete files that are no longer needed ---- */
@@ -311,13 +319,13 @@ is_needed(const LhDeleteFile *file, const LhIcebergCommit *commit, Snapshot snap
 }
 
 void
-lh_remove_delete_files(Snapshot snapshot, List *delete_files, bool cloned, LhIcebergCommit *commit)
+lh_remove_delete_files(LhIcebergCommit *commit, Snapshot snapshot, bool cloned)
 {
 	ListCell   *lc;
 
 	if (commit->removed == NIL && commit->retired == NIL)
 		return;
-	foreach(lc, delete_files)
+	foreach(lc, commit->delete_files)
 	{
 		LhDeleteFile *file = lfirst(lc);
 
@@ -363,8 +371,7 @@ lh_delete_files_to_merge(List *delete_files)
 }
 
 void
-lh_merge_delete_files(Relation rel, const LhIdentity *identity, Snapshot snapshot, List *delete_files,
-					  LhIcebergCommit *commit)
+lh_merge_delete_files(LhIcebergCommit *commit, Snapshot snapshot, List *delete_files)
 {
 	List	   *dead = NIL;
 	ListCell   *lc;
@@ -378,12 +385,36 @@ lh_merge_delete_files(Relation rel, const LhIdentity *identity, Snapshot snapsho
 				dead = lappend(dead, lfirst(lc2));
 	}
 	commit->removed_deletes = list_concat(commit->removed_deletes, delete_files);
-	if (dead != NIL)
-	{
-		LhDeleteFile *file = lh_delete_file_write(rel, identity, dead);
+	add_delete_file(commit, dead);
+}
 
-		lh_delete_insert(file, GetCurrentCommandId(true));
-		commit->added_deletes = lappend(commit->added_deletes, file);
-		CommandCounterIncrement();
+/* ---- a lake that has moved ---- */
+
+void
+lh_respell_delete_files(LhIcebergCommit *commit)
+{
+	List	   *dead = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, commit->delete_files)
+	{
+		LhDeleteFile *file = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (list_member_ptr(commit->removed_deletes, file) || list_member_ptr(commit->retired_deletes, file))
+			continue;
+		foreach(lc2, lh_delete_file_read(file))
+		{
+			LhDeadRows *rows = lfirst(lc2);
+			LhFile	   *data = lh_file_by_id(rows->file_id, GetActiveSnapshot());
+
+			if (data == NULL || data->removed_seq != 0 || has_file(commit->removed, rows->file_id))
+				continue;
+			rows->path = lh_file_uri(data);
+			dead = lappend(dead, rows);
+		}
+		commit->retired_deletes = lappend(commit->retired_deletes, file);
 	}
+	add_delete_file(commit, dead);
 }

@@ -238,10 +238,10 @@ stamp_files(const LhIcebergCommit *commit, int64 seq)
 		lh_delete_stamp(lfirst(lc), ((LhDeleteFile *) lfirst(lc))->added_seq, seq);
 }
 
-/* `delete_files` are those of the version before. */
 static void
-record_version(Relation rel, const LhIdentity *identity, LhTable *table, List *delete_files, LhIcebergCommit *commit)
+record_version(LhTable *table, LhIcebergCommit *commit)
 {
+	const LhIdentity *identity = commit->identity;
 	LhVersion  *before = table->last_seq > 0 ?
 		lh_version_get(&identity->table_uuid, table->last_seq, GetActiveSnapshot()) : NULL;
 	LhVersion	version = {0};
@@ -258,17 +258,17 @@ record_version(Relation rel, const LhIdentity *identity, LhTable *table, List *d
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;
 		version.added_rows = sum_rows(commit->added);
-		version.removed_rows = sum_living_rows(commit->removed, delete_files) +
-			sum_living_rows(commit->retired, delete_files) + commit->dead_rows;
+		version.removed_rows = sum_living_rows(commit->removed, commit->delete_files) +
+			sum_living_rows(commit->retired, commit->delete_files) + commit->dead_rows;
 		/* living rows: Iceberg's total-records counts the dead, too */
 		version.total_rows = (before != NULL ? before->total_rows : 0) + version.added_rows - version.removed_rows;
 		version.location = table->location;
 		version.metadata_name = commit->metadata_name;
 		lh_version_insert(&version);
 	}
-	table->relid = RelationGetRelid(rel);
+	table->relid = RelationGetRelid(commit->rel);
 	table->storage_id = identity->storage_id;
-	table->layout = layout_hash(RelationGetDescr(rel));
+	table->layout = layout_hash(commit->desc);
 	table->snapshot_id = commit->snapshot_id;
 	table->metadata_name = commit->metadata_name;
 	lh_table_put(table);
@@ -346,23 +346,22 @@ get_table(Relation rel, const LhIdentity *identity, Snapshot snapshot, bool *is_
 }
 
 static void
-commit_version(Relation rel, const LhIdentity *identity, LhTable *table, bool is_new,
-			   List *delete_files, LhIcebergCommit *commit, LhPublication *result)
+commit_version(LhTable *table, bool is_new, LhIcebergCommit *commit, LhPublication *result)
 {
 	commit->previous = is_new ? NULL : table;
 	commit->location = table->location;
 	commit->iceberg_uuid = lh_uuid_to_string(&table->iceberg_uuid);
-	commit->desc = RelationGetDescr(rel);
+	commit->desc = RelationGetDescr(commit->rel);
 	result->previous_name = is_new ? NULL : table->metadata_name;
 	lh_iceberg_commit(commit);
 	LH_FAULT_POINT("publish-metadata-written");
 	if (commit->new_metadata)
-		record_version(rel, identity, table, delete_files, commit);
+		record_version(table, commit);
 	result->snapshot_id = commit->snapshot_id;
 	result->new_version = commit->new_metadata;
 	result->location = table->location;
 	result->metadata_name = commit->metadata_name;
-	result->table_uuid = identity->table_uuid;
+	result->table_uuid = commit->identity->table_uuid;
 	result->expired = commit->expired;
 }
 
@@ -391,18 +390,19 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhTable    *table;
 	LhRowIds	dead;
-	List	   *delete_files;
 	bool		is_new;
 	bool		cloned;
 
 	commit.valid_from = snapshot_time();
 	flush_wal();
 	lh_metapage_read(rel, &identity);
+	commit.rel = rel;
+	commit.identity = &identity;
 	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
 	/* files and tombstones of the snapshot first: what is written below changes them */
 	dead = lh_dead_rows(rel, snapshot);
-	delete_files = lh_delete_list(&identity.table_uuid, snapshot);
+	commit.delete_files = lh_delete_list(&identity.table_uuid, snapshot);
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
 	{
@@ -416,30 +416,29 @@ publish_relation(Relation rel, LhPublication *result)
 	if (lh_delta_exists(rel))
 		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
 	LH_FAULT_POINT("publish-delta-moved");
-	lh_publish_deletes(rel, &identity, snapshot, &dead, delete_files, &commit);
-	lh_remove_delete_files(snapshot, delete_files, cloned, &commit);
-	commit_version(rel, &identity, table, is_new, delete_files, &commit, result);
+	lh_publish_deletes(&commit, snapshot, &dead);
+	lh_remove_delete_files(&commit, snapshot, cloned);
+	commit_version(table, is_new, &commit, result);
 	return true;
 }
 
 /* Small data files into one, or without their dead rows. */
 static void
-rewrite_files(Relation rel, const LhIdentity *identity, Snapshot snapshot, List *files, List *delete_files,
-			  LhIcebergCommit *commit)
+rewrite_files(LhIcebergCommit *commit, Snapshot snapshot, List *files)
 {
-	LhRowIds	dead = lh_published_dead_rows(delete_files, files);
+	LhRowIds	dead = lh_published_dead_rows(commit->delete_files, files);
 	LhRowIds	dropped = {0};
 
 	commit->removed = files;
-	commit->added = lh_rewrite_files(rel, identity, files, &dead, &dropped);
+	commit->added = lh_rewrite_files(commit->rel, commit->identity, files, &dead, &dropped);
 	if (dropped.n != dead.n)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("catalog of table \"%s\" has deleted rows that are in none of its files",
-						RelationGetRelationName(rel)),
+						RelationGetRelationName(commit->rel)),
 				 errhint("lakehouse.verify() says more.")));
-	lh_drop_tombstones(rel, snapshot, &dropped);
-	lh_remove_delete_files(snapshot, delete_files, false, commit);
+	lh_drop_tombstones(commit->rel, snapshot, &dropped);
+	lh_remove_delete_files(commit, snapshot, false);
 	LH_FAULT_POINT("compact-rewritten");
 }
 
@@ -451,27 +450,28 @@ compact_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhOptions	options;
 	LhTable    *table;
-	List	   *delete_files;
 	List	   *files;
 
 	commit.valid_from = snapshot_time();
 	lh_metapage_read(rel, &identity);
+	commit.rel = rel;
+	commit.identity = &identity;
 	table = lh_table_get(&identity.table_uuid, snapshot);
 	if (table == NULL || table->storage_id != identity.storage_id)
 		return false;
 	lh_options_of(rel, &options);
 	commit.replace = true;
-	delete_files = lh_delete_list(&identity.table_uuid, snapshot);
+	commit.delete_files = lh_delete_list(&identity.table_uuid, snapshot);
 	files = lh_files_to_merge(lh_file_list_small(identity.storage_id, options.target_file_size / 2, snapshot));
 	if (files == NIL)
-		files = lh_files_to_thin(delete_files, snapshot);
+		files = lh_files_to_thin(commit.delete_files, snapshot);
 	if (files != NIL)
-		rewrite_files(rel, &identity, snapshot, files, delete_files, &commit);
-	else if ((files = lh_delete_files_to_merge(delete_files)) != NIL)
-		lh_merge_delete_files(rel, &identity, snapshot, files, &commit);
+		rewrite_files(&commit, snapshot, files);
+	else if ((files = lh_delete_files_to_merge(commit.delete_files)) != NIL)
+		lh_merge_delete_files(&commit, snapshot, files);
 	else
 		return false;
-	commit_version(rel, &identity, table, false, delete_files, &commit, result);
+	commit_version(table, false, &commit, result);
 	return true;
 }
 
