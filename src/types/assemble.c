@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -17,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "kernels/kernels.h"
 #include "types/types_int.h"
 
 /* ---- values from parts ---- */
@@ -32,6 +35,33 @@ lh_make_array(const LhPgType *type, Datum *elements, bool *nulls, int ndim,
 	return PointerGetDatum(construct_md_array(elements, nulls, ndim, dims, lbounds,
 											  element->declared, element->len,
 											  element->byval, element->align));
+}
+
+bool
+lh_make_vector(const LhPgType *type, const float *x, int64 dim, Datum *out)
+{
+	Size		width = type->half ? sizeof(LhHalf) : sizeof(float);
+	LhVectorImage *v;
+
+	if (dim < 1 || dim > LH_VECTOR_IMAGE_MAX)
+		return false;
+	v = palloc0(offsetof(LhVectorImage, elements) + width * dim);
+	SET_VARSIZE(v, offsetof(LhVectorImage, elements) + width * dim);
+	v->dim = (int16) dim;
+	for (int64 i = 0; i < dim; i++)
+	{
+		/* Others' floats are rounded to halves. */
+		LhHalf		h = type->half ? lh_float_to_half(x[i]) : 0;
+
+		if (!isfinite(x[i]) || (h & 0x7fff) == 0x7c00)
+			return false;
+		if (type->half)
+			((LhHalf *) v->elements)[i] = h;
+		else
+			((float *) v->elements)[i] = x[i];
+	}
+	*out = PointerGetDatum(v);
+	return true;
 }
 
 /* values NULL: all attributes are null. */
@@ -157,6 +187,46 @@ assemble_list(Assembly *a, const LhConv *conv, bool *isnull)
 	return array;
 }
 
+/* The elements of one vector, one behind the other in their leaf. */
+static Datum
+assemble_vector(Assembly *a, const LhConv *conv, bool *isnull)
+{
+	LhLeafCursor *c = &a->cursors[conv->guide];
+	int64		first = c->slot;
+	float	   *widened = NULL;
+	const float *x;
+	Datum		value;
+
+	*isnull = def_at(a, conv->guide) < conv->null_def;
+	if (*isnull)
+	{
+		skip_level(a, conv->node);
+		return (Datum) 0;
+	}
+	do
+	{
+		if (def_at(a, conv->guide) < c->node->max_def)
+			lh_column_corrupt(a->dec->priv->column, "a vector has no elements, or null ones");
+		c->level++;
+		c->slot++;
+	} while (rep_at(a, conv->guide) >= conv->repeated_rep);
+	if (c->slot > c->vector->n_values)
+		bad_levels(a);
+
+	if (c->datums != NULL)
+	{
+		widened = palloc(sizeof(float) * (c->slot - first));
+		for (int64 i = first; i < c->slot; i++)
+			widened[i - first] = DatumGetFloat4(c->datums[i]);
+	}
+	x = widened ? widened : c->vector->values.f32 + first;
+	if (!lh_make_vector(conv->type, x, c->slot - first, &value))
+		lh_column_corrupt(a->dec->priv->column, "a vector has elements or a number of them that its type cannot have");
+	if (widened)
+		pfree(widened);
+	return value;
+}
+
 /* The file's struct has no attribute that the type still has: pass over one instance. */
 static void
 pass_instance(Assembly *a, const LhConv *conv)
@@ -230,6 +300,8 @@ assemble(Assembly *a, const LhConv *conv, bool *isnull)
 	{
 		case LH_CONV_LIST:
 			return assemble_list(a, conv, isnull);
+		case LH_CONV_VECTOR:
+			return assemble_vector(a, conv, isnull);
 		case LH_CONV_STRUCT:
 			return assemble_struct(a, conv, isnull);
 		case LH_CONV_INTERVAL:
@@ -255,6 +327,9 @@ convert_leaves(Assembly *a, const LhConv *conv)
 		lh_decode_leaf(conv, c->vector, n, c->node->max_rep > 0 ? NULL : c->vector->nulls, c->datums);
 		return;
 	}
+	/* A vector takes floats as they are. */
+	if (conv->shape == LH_CONV_VECTOR && conv->children[0]->op == LH_OP_FLOAT4)
+		return;
 	for (int i = 0; i < conv->n_children; i++)
 		if (conv->children[i] != NULL)
 			convert_leaves(a, conv->children[i]);

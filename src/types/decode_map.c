@@ -99,7 +99,7 @@ static LhConv *pair_value(LhDecoder *dec, const LhPgType *type, const LhPqNode *
 static LhConv *
 pair_list(LhDecoder *dec, const LhPgType *type, const LhPqNode *node)
 {
-	LhConv	   *conv = new_conv(LH_CONV_LIST, type, node, 1);
+	LhConv	   *conv = new_conv(type->kind == LH_KIND_VECTOR ? LH_CONV_VECTOR : LH_CONV_LIST, type, node, 1);
 	const LhPqNode *repeated = node;
 	const LhPqNode *element = node;
 
@@ -196,7 +196,7 @@ pair_value(LhDecoder *dec, const LhPgType *type, const LhPqNode *node)
 static LhConv *
 pair(LhDecoder *dec, const LhPgType *type, const LhPqNode *node)
 {
-	if (type->kind == LH_KIND_ARRAY)
+	if (type->kind == LH_KIND_ARRAY || type->kind == LH_KIND_VECTOR)
 		return pair_list(dec, type, node);
 	if (node->rep == LH_PQ_REPEATED)
 		mismatch(dec, type, node);

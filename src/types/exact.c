@@ -32,6 +32,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "kernels/kernels.h"
 #include "types/types_int.h"
 
 #define TAG_NULL		'N'
@@ -143,6 +144,25 @@ put_row(StringInfo out, const LhPgType *type, Datum value)
 	}
 }
 
+/* The elements as float4. */
+static void
+put_vector(StringInfo out, const LhPgType *type, Datum value)
+{
+	const LhVectorImage *v = (const LhVectorImage *) PG_DETOAST_DATUM(value);
+
+	appendStringInfoChar(out, TAG_BYTES);
+	put_u32(out, v->dim * (uint32) sizeof(float));
+	for (int i = 0; i < v->dim; i++)
+	{
+		float		x = type->half ? lh_half_to_float(((const LhHalf *) v->elements)[i]) :
+			((const float *) v->elements)[i];
+		uint32		bits;
+
+		memcpy(&bits, &x, sizeof(bits));
+		put_u32(out, bits);
+	}
+}
+
 static void
 put_interval(StringInfo out, const Interval *span)
 {
@@ -169,6 +189,9 @@ put_value(StringInfo out, const LhPgType *type, Datum value, bool isnull)
 	{
 		case LH_KIND_ARRAY:
 			put_array(out, type, value);
+			break;
+		case LH_KIND_VECTOR:
+			put_vector(out, type, value);
 			break;
 		case LH_KIND_COMPOSITE:
 			put_row(out, type, value);
@@ -476,6 +499,25 @@ get_text(ExactReader *r, const LhPgType *type)
 }
 
 static Datum
+get_vector(ExactReader *r, const LhPgType *type, const char *bytes, int len)
+{
+	int			dim = len / (int) sizeof(float);
+	float	   *x = palloc(sizeof(float) * Max(dim, 1));
+	Datum		value;
+
+	for (int i = 0; i < dim; i++)
+	{
+		uint32		bits = lh_get_u32le((const uint8 *) bytes + i * sizeof(float));
+
+		memcpy(&x[i], &bits, sizeof(bits));
+	}
+	if (len % sizeof(float) != 0 || !lh_make_vector(type, x, dim, &value))
+		bad_cell(r);
+	pfree(x);
+	return value;
+}
+
+static Datum
 get_image(ExactReader *r, const LhPgType *type)
 {
 	int			len;
@@ -489,6 +531,8 @@ get_image(ExactReader *r, const LhPgType *type)
 		case LH_KIND_NAME:
 		case LH_KIND_IO:
 			return lh_decode_text(type, bytes, len);
+		case LH_KIND_VECTOR:
+			return get_vector(r, type, bytes, len);
 		case LH_KIND_UUID:
 		case LH_KIND_FIXED:
 			if (len != type->len)

@@ -114,7 +114,7 @@ lh_leaf_op(const LhPqNode *leaf, const LhPgType *type, LhLeafOp *op)
 	if (leaf->logical == LH_PQ_UNKNOWN)
 	{
 		*op = LH_OP_NOTHING;
-		return type->kind != LH_KIND_ARRAY;
+		return type->kind != LH_KIND_ARRAY && type->kind != LH_KIND_VECTOR;
 	}
 
 	switch (type->kind)
@@ -169,6 +169,7 @@ lh_leaf_op(const LhPqNode *leaf, const LhPgType *type, LhLeafOp *op)
 			*op = LH_OP_PRESENT;
 			return leaf->type == LH_PQ_BOOLEAN;
 		case LH_KIND_ARRAY:
+		case LH_KIND_VECTOR:
 			break;
 	}
 	return false;

@@ -140,6 +140,8 @@ list_node(LhPgType *type, const char *name)
 	node->logical = LH_PQ_LIST;
 	repeated->rep = LH_PQ_REPEATED;
 	add_child(repeated, node_of(type->element, "element"));
+	if (type->kind == LH_KIND_VECTOR)
+		type->element->node->rep = LH_PQ_REQUIRED;
 	add_child(node, repeated);
 	return node;
 }
@@ -170,6 +172,7 @@ node_of(LhPgType *type, const char *name)
 			type->node = interval_node(type, name);
 			return type->node;
 		case LH_KIND_ARRAY:
+		case LH_KIND_VECTOR:
 			type->node = list_node(type, name);
 			return type->node;
 		case LH_KIND_COMPOSITE:
@@ -390,6 +393,7 @@ static void
 ice_field(const LhPqNode *node, LhIceType *type, LhArena *arena, LhIceField *out)
 {
 	out->id = node->field_id;
+	out->required = node->rep == LH_PQ_REQUIRED;
 	out->type = type;
 	out->name = lh_arena_strndup(arena, node->name, strlen(node->name));
 	if (out->name == NULL)
@@ -411,7 +415,7 @@ ice_fields(const LhPgType *type, LhArena *arena, LhIceType *out)
 			part->kind = i == 2 ? LH_ICE_LONG : LH_ICE_INT;
 			ice_field(type->node->children[i], part, arena, field++);
 		}
-	else if (type->kind == LH_KIND_ARRAY)
+	else if (type->element != NULL)
 	{
 		ice_field(type->element->node, ice_type(type->element, arena), arena, field++);
 	}
@@ -437,7 +441,7 @@ ice_type(const LhPgType *type, LhArena *arena)
 		out->kind = leaf_forms[type->kind].iceberg;
 	else
 	{
-		out->kind = type->kind == LH_KIND_ARRAY ? LH_ICE_LIST : LH_ICE_STRUCT;
+		out->kind = type->element != NULL ? LH_ICE_LIST : LH_ICE_STRUCT;
 		ice_fields(type, arena, out);
 	}
 	return out;

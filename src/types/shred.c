@@ -21,6 +21,7 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "kernels/kernels.h"
 #include "types/types_int.h"
 
 #define EPOCH_DAYS			(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
@@ -223,6 +224,24 @@ put_array(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 	}
 }
 
+/* No element is null, and there is at least one. */
+static void
+put_vector(LhShape *shape, const LhPgType *type, Datum datum, int rep)
+{
+	LhPqWriter *w = shape->priv->writer;
+	int			leaf = type->node->first_leaf;
+	int			repeated_rep = type->node->children[0]->max_rep;
+	const LhVectorImage *v = (const LhVectorImage *) PG_DETOAST_DATUM(datum);
+
+	for (int i = 0; i < v->dim; i++)
+	{
+		float		x = type->half ? lh_half_to_float(((const LhHalf *) v->elements)[i]) :
+			((const float *) v->elements)[i];
+
+		PUT(lh_pq_put_float(w, leaf, i == 0 ? rep : repeated_rep, x, &put_err));
+	}
+}
+
 static void
 put_composite(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 {
@@ -270,6 +289,9 @@ put_called(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 			break;
 		case LH_KIND_ARRAY:
 			put_array(shape, type, datum, rep);
+			break;
+		case LH_KIND_VECTOR:
+			put_vector(shape, type, datum, rep);
 			break;
 		case LH_KIND_COMPOSITE:
 			put_composite(shape, type, datum, rep);
@@ -353,6 +375,7 @@ put_value(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 		case LH_KIND_ENUM:
 		case LH_KIND_IO:
 		case LH_KIND_ARRAY:
+		case LH_KIND_VECTOR:
 		case LH_KIND_COMPOSITE:
 			put_called(shape, type, datum, rep);
 			break;

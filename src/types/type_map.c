@@ -8,6 +8,8 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_enum.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -164,8 +166,45 @@ static const Oid settled_texts[] =
 	NUMMULTIRANGEOID, PG_SNAPSHOTOID
 };
 
+/*
+ * Is this vector or halfvec?  A type is what its input function makes of it:
+ * ours, or pgvector's of the same layout.
+ */
+static bool
+is_vector(Oid oid, bool *half)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(oid));
+	Oid			input = InvalidOid;
+	bool		found = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	*half = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "halfvec") == 0;
+	if (*half || strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "vector") == 0)
+		input = ((Form_pg_type) GETSTRUCT(tuple))->typinput;
+	ReleaseSysCache(tuple);
+	if (!OidIsValid(input))
+		return false;
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(input));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
+	{
+		bool		isnull;
+		Datum		symbol = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
+		char	   *name = isnull ? "" : TextDatumGetCString(symbol);
+
+		if (strncmp(name, "lh_", 3) == 0)
+			name += 3;
+		found = strcmp(name, *half ? "halfvec_in" : "vector_in") == 0;
+	}
+	ReleaseSysCache(tuple);
+	return found;
+}
+
 static LhKind
-kind_of(Oid oid, Oid *element)
+kind_of(Oid oid, Oid *element, bool *half)
 {
 	*element = InvalidOid;
 	for (int i = 0; i < (int) lengthof(known_kinds); i++)
@@ -183,7 +222,7 @@ kind_of(Oid oid, Oid *element)
 		case TYPTYPE_COMPOSITE:
 			return LH_KIND_COMPOSITE;
 		default:
-			return LH_KIND_IO;
+			return is_vector(oid, half) ? LH_KIND_VECTOR : LH_KIND_IO;
 	}
 }
 
@@ -300,7 +339,7 @@ create_at(Oid oid, int32 typmod, FieldPath path, const char *column)
 	type->typmod = typmod;
 	type->oid = getBaseTypeAndTypmod(oid, &type->typmod);
 	type->field_id = path_id(path);
-	type->kind = kind_of(type->oid, &element);
+	type->kind = kind_of(type->oid, &element, &type->half);
 	get_typlenbyvalalign(type->oid, &type->len, &type->byval, &type->align);
 
 	switch (type->kind)
@@ -327,6 +366,9 @@ create_at(Oid oid, int32 typmod, FieldPath path, const char *column)
 			type->element = create_at(element, type->typmod, path_step(path, 1), column);
 			type->needs_settings = type->element->needs_settings;
 			type->has_enum = type->element->has_enum;
+			break;
+		case LH_KIND_VECTOR:
+			type->element = create_at(FLOAT4OID, -1, path_step(path, 1), column);
 			break;
 		case LH_KIND_COMPOSITE:
 			describe_composite(type, path, column);

@@ -43,6 +43,7 @@ typedef enum LhKind
 	LH_KIND_ENUM,
 	LH_KIND_IO,					/* text, through the output and input functions */
 	LH_KIND_ARRAY,
+	LH_KIND_VECTOR,				/* vector and halfvec: a list of floats */
 	LH_KIND_COMPOSITE
 } LhKind;
 
@@ -78,7 +79,8 @@ struct LhPgType
 	int			n_labels;		/* ENUM: sorted by oid */
 	LhEnumLabel *labels;
 
-	LhPgType   *element;		/* ARRAY */
+	LhPgType   *element;		/* ARRAY, VECTOR */
+	bool		half;			/* VECTOR: elements in memory are halves */
 
 	TupleDesc	desc;			/* COMPOSITE, our own copy */
 	LhPgType  **atts;			/* [attnum - 1], NULL: dropped or virtual */
@@ -86,6 +88,23 @@ struct LhPgType
 
 	LhPqNode   *node;			/* writing: its place in the shape's schema */
 };
+
+/*
+ * A vector or halfvec in memory, ours or pgvector's: dim floats or halves.
+ * The vector layer, which stands above this one, has its own view.
+ */
+typedef struct LhVectorImage
+{
+	int32		vl_len_;
+	int16		dim;
+	int16		unused;
+	char		elements[FLEXIBLE_ARRAY_MEMBER];
+} LhVectorImage;
+
+#define LH_VECTOR_IMAGE_MAX	16000
+
+/* A value of dim elements, which are floats in a file; false: no such value. */
+extern bool lh_make_vector(const LhPgType *type, const float *x, int64 dim, Datum *out);
 
 /* Describes type `oid` of column `attnum`; unknown pseudo-types are an error. */
 extern LhPgType *lh_type_create(Oid oid, int32 typmod, AttrNumber attnum, const char *column);
@@ -194,6 +213,7 @@ typedef enum LhConvShape
 {
 	LH_CONV_LEAF,
 	LH_CONV_LIST,
+	LH_CONV_VECTOR,				/* a list of floats that becomes one value */
 	LH_CONV_STRUCT,
 	LH_CONV_INTERVAL			/* struct of three integers */
 } LhConvShape;
@@ -210,11 +230,11 @@ struct LhConv
 	LhLeafOp	op;				/* LEAF */
 	LhEnumMap  *enums;			/* ENUM leaves */
 
-	int			null_def;		/* LIST: a lower level is a null list */
-	int			repeated_def;	/* LIST: a lower one an empty list */
+	int			null_def;		/* LIST, VECTOR: a lower level is a null list */
+	int			repeated_def;	/* a lower one an empty list */
 	int			repeated_rep;
 
-	int			n_children;		/* LIST: 1; INTERVAL: 3; STRUCT: type->desc->natts */
+	int			n_children;		/* LIST, VECTOR: 1; INTERVAL: 3; STRUCT: type->desc->natts */
 	LhConv	  **children;		/* NULL: not in the file */
 };
 
