@@ -123,16 +123,16 @@ extern bool lh_compact_table(Oid relid, LhPublication *result);
 typedef struct LhIcebergCommit LhIcebergCommit;
 
 /* A set of row ids, ascending. */
-typedef struct LhRowIds
+typedef struct LhIdSet
 {
 	int64		n;
 	int64		max;
 	uint64	   *ids;
 	MemoryContext cxt;			/* NULL: the one current when it grows */
-} LhRowIds;
+} LhIdSet;
 
-extern void lh_row_ids_add(LhRowIds *set, uint64 row_id);	/* whatever the order */
-extern void lh_row_ids_sort(LhRowIds *set);
+extern void lh_id_set_add(LhIdSet *set, uint64 row_id);	/* whatever the order */
+extern void lh_id_set_sort(LhIdSet *set);
 
 /* publish_table.c: a file leaves the table, from the metadata that has it or only from the catalog */
 extern void lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned);
@@ -140,21 +140,21 @@ extern void lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned)
 /* publish_deletes.c: rows that are deleted */
 
 /* All that snapshot sees tombstones of, wherever they are. */
-extern LhRowIds lh_dead_rows(Relation rel, Snapshot snapshot);
+extern LhIdSet lh_dead_rows(Relation rel, Snapshot snapshot);
 
 /* Rows are gone from all files: raises if one has no tombstone. */
-extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhRowIds *rows);
+extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *rows);
 
 /*
  * Adds to the commit what the dead rows mean for others: a delete file for those
  * that are not published as dead yet, and files that leave as no row of them
  * lives.
  */
-extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhRowIds *dead);
+extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhIdSet *dead);
 
 /* What is published as deleted: how many rows of one file; the rows of some. */
 extern int64 lh_published_dead(List *delete_files, int64 file_id);
-extern LhRowIds lh_published_dead_rows(List *delete_files, List *files);
+extern LhIdSet lh_published_dead_rows(List *delete_files, List *files);
 
 /* Delete files leave with the last of their data files. */
 extern void lh_remove_delete_files(LhIcebergCommit *commit, Snapshot snapshot, bool cloned);
@@ -176,7 +176,7 @@ extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
  * rows of the new files are inserted; those of the old are the caller's.
  */
 extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
-							  const LhRowIds *dead, LhRowIds *dropped);
+							  const LhIdSet *dead, LhIdSet *dropped);
 
 /* Of files below half the target size, those to merge into one now; or NIL. */
 extern List *lh_files_to_merge(List *files);

@@ -30,7 +30,7 @@
 /* ---- sets of row ids, ascending ---- */
 
 void
-lh_row_ids_add(LhRowIds *set, uint64 row_id)
+lh_id_set_add(LhIdSet *set, uint64 row_id)
 {
 	if (set->n == set->max)
 	{
@@ -51,16 +51,16 @@ compare_row_ids(const void *a, const void *b)
 }
 
 void
-lh_row_ids_sort(LhRowIds *set)
+lh_id_set_sort(LhIdSet *set)
 {
 	if (set->n > 1)
 		qsort(set->ids, set->n, sizeof(uint64), compare_row_ids);
 }
 
-static LhRowIds
-subtract(const LhRowIds *a, const LhRowIds *b)
+static LhIdSet
+subtract(const LhIdSet *a, const LhIdSet *b)
 {
-	LhRowIds	rest = {0};
+	LhIdSet	rest = {0};
 	int64		j = 0;
 
 	for (int64 i = 0; i < a->n; i++)
@@ -68,17 +68,17 @@ subtract(const LhRowIds *a, const LhRowIds *b)
 		while (j < b->n && b->ids[j] < a->ids[i])
 			j++;
 		if (j == b->n || b->ids[j] != a->ids[i])
-			lh_row_ids_add(&rest, a->ids[i]);
+			lh_id_set_add(&rest, a->ids[i]);
 	}
 	return rest;
 }
 
 /* ---- tombstones ---- */
 
-LhRowIds
+LhIdSet
 lh_dead_rows(Relation rel, Snapshot snapshot)
 {
-	LhRowIds	dead = {0};
+	LhIdSet	dead = {0};
 	LhTombstoneScan *scan;
 	const LhTombstone *tombstone;
 
@@ -88,14 +88,14 @@ lh_dead_rows(Relation rel, Snapshot snapshot)
 	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
-		lh_row_ids_add(&dead, tombstone->row_id);
+		lh_id_set_add(&dead, tombstone->row_id);
 	}
 	lh_tombstone_scan_end(scan);
 	return dead;
 }
 
 void
-lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhRowIds *rows)
+lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *rows)
 {
 	LhTombstoneScan *scan;
 	const LhTombstone *tombstone;
@@ -141,10 +141,10 @@ of_storage(List *delete_files, int64 storage_id)
 	return result;
 }
 
-static LhRowIds
+static LhIdSet
 published_rows(List *delete_files, int64 storage_id)
 {
-	LhRowIds	rows = {0};
+	LhIdSet	rows = {0};
 
 	rows.ids = lh_delete_all_row_ids(of_storage(delete_files, storage_id), &rows.n);
 	rows.max = rows.n;
@@ -179,10 +179,10 @@ lh_published_dead(List *delete_files, int64 file_id)
 	return dead;
 }
 
-LhRowIds
+LhIdSet
 lh_published_dead_rows(List *delete_files, List *files)
 {
-	LhRowIds	rows = {0};
+	LhIdSet	rows = {0};
 	ListCell   *lc;
 
 	foreach(lc, delete_files)
@@ -198,12 +198,12 @@ lh_published_dead_rows(List *delete_files, List *files)
 			if (row_ids == NULL)
 				row_ids = lh_delete_row_ids(file);
 			for (int64 j = 0; j < file->dead_counts[i]; j++)
-				lh_row_ids_add(&rows, row_ids[start + j]);
+				lh_id_set_add(&rows, row_ids[start + j]);
 		}
 		if (row_ids != NULL)
 			pfree(row_ids);
 	}
-	lh_row_ids_sort(&rows);
+	lh_id_set_sort(&rows);
 	return rows;
 }
 
@@ -245,11 +245,11 @@ current_files(const LhIcebergCommit *commit, Snapshot snapshot)
 static void
 remove_dead_file(LhIcebergCommit *commit, Snapshot snapshot, LhFile *file, const LhDeadRows *rows)
 {
-	LhRowIds	dead = lh_published_dead_rows(commit->delete_files, list_make1(file));
+	LhIdSet	dead = lh_published_dead_rows(commit->delete_files, list_make1(file));
 
 	for (int64 i = 0; i < rows->n; i++)
-		lh_row_ids_add(&dead, rows->row_ids[i]);
-	lh_row_ids_sort(&dead);
+		lh_id_set_add(&dead, rows->row_ids[i]);
+	lh_id_set_sort(&dead);
 	lh_drop_tombstones(commit->rel, snapshot, &dead);
 	if (dead.ids != NULL)
 		pfree(dead.ids);
@@ -257,13 +257,13 @@ remove_dead_file(LhIcebergCommit *commit, Snapshot snapshot, LhFile *file, const
 }
 
 void
-lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhRowIds *dead)
+lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhIdSet *dead)
 {
 	Relation	rel = commit->rel;
 	const LhIdentity *identity = commit->identity;
 	List	   *delete_files;
-	LhRowIds	published;
-	LhRowIds	rows;
+	LhIdSet	published;
+	LhIdSet	rows;
 	List	   *files;
 	List	   *kept = NIL;
 	ListCell   *lc;

@@ -279,11 +279,11 @@ record_version(LhTable *table, LhIcebergCommit *commit)
  * ours: published ones become removed, others just go.
  */
 static void
-make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, const LhRowIds *dead,
+make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, const LhIdSet *dead,
 			   bool cloned, bool layout_changed, LhIcebergCommit *commit)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	LhRowIds	dropped = {0};
+	LhIdSet	dropped = {0};
 	List	   *misfits = NIL;
 	ListCell   *lc;
 
@@ -389,7 +389,7 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIcebergCommit commit = {0};
 	LhIdentity	identity;
 	LhTable    *table;
-	LhRowIds	dead;
+	LhIdSet	dead;
 	bool		is_new;
 	bool		cloned;
 
@@ -426,8 +426,8 @@ publish_relation(Relation rel, LhPublication *result)
 static void
 rewrite_files(LhIcebergCommit *commit, Snapshot snapshot, List *files)
 {
-	LhRowIds	dead = lh_published_dead_rows(commit->delete_files, files);
-	LhRowIds	dropped = {0};
+	LhIdSet	dead = lh_published_dead_rows(commit->delete_files, files);
+	LhIdSet	dropped = {0};
 
 	commit->removed = files;
 	commit->added = lh_rewrite_files(commit->rel, commit->identity, files, &dead, &dropped);

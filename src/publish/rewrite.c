@@ -104,9 +104,9 @@ lh_file_fits(const LhFile *file, TupleDesc desc)
 typedef struct Source
 {
 	LhFileReader *reader;
-	const LhRowIds *dead;
+	const LhIdSet *dead;
 	int64		next_dead;		/* first of them that is not below the row */
-	LhRowIds   *dropped;
+	LhIdSet   *dropped;
 	int			n_groups;
 	int			group;
 	int64		group_rows;
@@ -144,7 +144,7 @@ next_row_of_any(Source *source)
 static bool
 next_row(Source *source)
 {
-	const LhRowIds *dead = source->dead;
+	const LhIdSet *dead = source->dead;
 
 	while (next_row_of_any(source))
 	{
@@ -152,7 +152,7 @@ next_row(Source *source)
 			source->next_dead++;
 		if (source->next_dead == dead->n || dead->ids[source->next_dead] != source->row_id)
 			return true;
-		lh_row_ids_add(source->dropped, source->row_id);
+		lh_id_set_add(source->dropped, source->row_id);
 	}
 	return false;
 }
@@ -168,7 +168,7 @@ compare_ranges(const void *a, const void *b)
 
 /* Gaps in the union of the files' row ids, as far as the catalog tells; each dead row makes one. */
 static bool
-ids_are_scattered(List *files, const LhRowIds *dead)
+ids_are_scattered(List *files, const LhIdSet *dead)
 {
 	int			n = 0;
 	int			max = 0;
@@ -224,7 +224,7 @@ copy_row(Source *source, TupleDesc desc, LhFileWriter *writer, Datum *values, bo
 
 List *
 lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
-				 const LhRowIds *dead, LhRowIds *dropped)
+				 const LhIdSet *dead, LhIdSet *dropped)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext cxt = AllocSetContextCreate(caller, "lakehouse rewrite", ALLOCSET_DEFAULT_SIZES);
@@ -287,7 +287,7 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	lh_row_ids_sort(dropped);
+	lh_id_set_sort(dropped);
 	CommandCounterIncrement();
 	return result;
 }
