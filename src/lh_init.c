@@ -10,6 +10,7 @@
 
 #include "catalog/lh_catalog.h"
 #include "exec/lh_exec.h"
+#include "hnsw/hnsw.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "tableam/lh_tableam.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	lh_preloaded = process_shared_preload_libraries_in_progress;
 
 	lh_vector_init();
+	lh_hnsw_init();
 	lh_objstore_init();
 	lh_options_init();
 	lh_tableam_init();

@@ -123,4 +123,24 @@ extern LhHalf lh_float_to_half(float f);	/* to nearest even */
  */
 extern bool lh_decimal_to_float(const char *s, const char *end, const char **next, float *out);
 
+/* ---- quantized vectors ---- */
+
+typedef struct LhQuantKernels
+{
+	/* Sum of code[i] * query[i]; exact up to 60,000 elements. */
+	int32_t		(*dot8) (size_t n, const uint8_t *code, const int8_t *query);
+
+	/* Byte i of the code holds element i in its low half and element n_bytes + i in its high one. */
+	int32_t		(*dot4) (size_t n_bytes, const uint8_t *code, const int8_t *query);
+
+	/* The query that a code itself makes, code - 128 and 2 * code - 15; the sum of its elements. */
+	int32_t		(*expand8) (size_t n, const uint8_t *code, int8_t *query);
+	int32_t		(*expand4) (size_t n_bytes, const uint8_t *code, int8_t *query);
+
+	/* Walsh-Hadamard transform in place, not normalized; n is a power of two. */
+	void		(*hadamard) (size_t n, float *x);
+} LhQuantKernels;
+
+extern void lh_quant_kernels_init(LhQuantKernels *kernels, uint32_t cpu);
+
 #endif							/* LH_KERNELS_H */

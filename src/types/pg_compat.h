@@ -8,12 +8,15 @@
 
 #include "postgres.h"
 
+#include "access/amapi.h"
 #include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "executor/tuptable.h"
+#include "nodes/pathnodes.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "storage/smgr.h"
@@ -247,6 +250,49 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 #define errsave(context, ...) ereport_domain(ERROR, TEXTDOMAIN, __VA_ARGS__)
 #define ereturn(context, dummy_value, ...) ereport_domain(ERROR, TEXTDOMAIN, __VA_ARGS__)
 #endif
+
+/*
+ * Does a shared buffer hold this block of a main fork, read in whole?  Asked
+ * without a pin: the answer may be out of date when it comes.
+ */
+static inline bool
+lh_buffer_holds(Buffer buffer, const RelFileNode *file, BlockNumber block)
+{
+	BufferDesc *desc = GetBufferDescriptor(buffer - 1);
+
+	if (desc->tag.blockNum != block || desc->tag.forkNum != MAIN_FORKNUM ||
+		!(pg_atomic_read_u32(&desc->state) & BM_VALID))
+		return false;
+#if PG_VERSION_NUM >= 160000
+	return BufTagMatchesRelFileLocator(&desc->tag, file);
+#else
+	return RelFileNodeEquals(desc->tag.rnode, *file);
+#endif
+}
+
+/* How often the buffer was used lately, up to BM_MAX_USAGE_COUNT. */
+static inline int
+lh_buffer_usage(Buffer buffer)
+{
+	return BUF_STATE_GET_USAGECOUNT(pg_atomic_read_u32(&GetBufferDescriptor(buffer - 1)->state));
+}
+
+/* The planner shall not take the path, whatever else it has. */
+static inline void
+lh_path_disable(Path *path)
+{
+#if PG_VERSION_NUM >= 180000
+	path->disabled_nodes = 2;
+#endif
+}
+
+static inline void
+lh_am_can_build_parallel(IndexAmRoutine *am)
+{
+#if PG_VERSION_NUM >= 170000
+	am->amcanbuildparallel = true;
+#endif
+}
 
 /* An SQL-callable function, exported although everything else is hidden. */
 #define LH_FUNCTION(name) \

@@ -1,0 +1,94 @@
+-- Nearest neighbours by index against exact ones, for every type, distance and kind of code.
+SET client_min_messages = warning;
+CREATE FUNCTION noise(seed int, n int) RETURNS float4[] LANGUAGE sql IMMUTABLE AS
+$$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i) FROM generate_series(1, n) i $$;
+
+-- Share of the exact k nearest that the index finds, over n queries.
+CREATE FUNCTION recall(tab text, op text, k int, n int) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+	near text := format('SELECT array_agg(i) FROM (SELECT i FROM %I ORDER BY v %s (SELECT v FROM %I WHERE i = $1) LIMIT %s) t', tab, op, tab, k);
+	exact int[];
+	found int[];
+	hits int := 0;
+BEGIN
+	FOR q IN 1..n LOOP
+		SET LOCAL enable_indexscan = off;
+		SET LOCAL enable_seqscan = on;
+		EXECUTE near INTO exact USING q * 7;
+		SET LOCAL enable_indexscan = on;
+		SET LOCAL enable_seqscan = off;
+		EXECUTE near INTO found USING q * 7;
+		hits := hits + (SELECT count(*) FROM unnest(exact) e WHERE e = ANY (found));
+	END LOOP;
+	RETURN hits::numeric / (n * k);
+END $$;
+
+-- Values are themselves, bytes and half bytes in the index, by their dimensions.
+CREATE TABLE data (i int, d int, x float4[]);
+INSERT INTO data SELECT i, d, noise(i, d) FROM generate_series(1, 500) i, unnest(ARRAY[8, 70, 300]) d;
+
+CREATE FUNCTION try(type text, dims int, metric text, op text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	share numeric;
+BEGIN
+	DROP TABLE IF EXISTS t;
+	EXECUTE format('CREATE TABLE t (i int, v %s(%s))', type, dims);
+	EXECUTE format('INSERT INTO t SELECT i, x::vector::%s FROM data WHERE d = %s', type, dims);
+	EXECUTE format('CREATE INDEX ON t USING hnsw (v %s_%s_ops)', type, metric);
+	share := recall('t', op, 10, 8);
+	RETURN CASE WHEN share >= 0.9 THEN 'good' ELSE share::text END;
+END $$;
+SELECT type, dims, metric, try(type, dims, metric, op)
+	FROM unnest(ARRAY['vector', 'halfvec', 'sparsevec']) type, unnest(ARRAY[8, 70, 300]) dims,
+		(VALUES ('l2', '<->'), ('ip', '<#>'), ('cosine', '<=>'), ('l1', '<+>')) m (metric, op)
+	WHERE type <> 'sparsevec' OR dims < 300
+	ORDER BY 1, 2, 3;
+
+CREATE TABLE b (i int, v bit(100));
+INSERT INTO b SELECT i, binary_quantize((x[1:70] || x[1:30])::vector) FROM data WHERE d = 70;
+CREATE INDEX ON b USING hnsw (v bit_hamming_ops);
+SELECT recall('b', '<~>', 1, 20) >= 0.95 AS hamming;
+DROP INDEX b_v_idx;
+CREATE INDEX ON b USING hnsw (v bit_jaccard_ops);
+SELECT recall('b', '<%>', 1, 20) >= 0.95 AS jaccard;
+
+-- Results come in the order of exact distances, also beyond what fits into the first batch.
+SELECT try('vector', 300, 'l2', '<->');
+SET enable_seqscan = off;
+SET hnsw.ef_search = 100;
+SELECT count(*), bool_and(d >= before) FROM (
+	SELECT d, lag(d, 1, 0) OVER (ORDER BY n) AS before FROM (
+		SELECT row_number() OVER () AS n, v <-> (SELECT v FROM t WHERE i = 5) AS d FROM (
+			SELECT v FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5)) a) b) c;
+SET hnsw.iterative_scan = strict_order;
+SELECT count(*) > 100 AS many, bool_and(d >= before) FROM (
+	SELECT d, lag(d, 1, 0) OVER (ORDER BY n) AS before FROM (
+		SELECT row_number() OVER () AS n, v <-> (SELECT v FROM t WHERE i = 5) AS d FROM (
+			SELECT v FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5)) a) b) c;
+SET hnsw.iterative_scan = relaxed_order;
+SELECT count(*) FROM (SELECT v FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5)) a;
+RESET hnsw.iterative_scan;
+RESET hnsw.ef_search;
+
+-- Not for other orders, nor without one.
+EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5) LIMIT 1;
+EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <=> (SELECT v FROM t WHERE i = 5) LIMIT 1;
+EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5), v <-> (SELECT v FROM t WHERE i = 6) LIMIT 1;
+RESET enable_seqscan;
+
+-- More dimensions than pgvector indexes.
+CREATE TABLE wide (i int, v vector(3000));
+INSERT INTO wide SELECT i, (SELECT array_agg(x) FROM generate_series(1, 10), unnest(noise(i, 300)) x)::vector FROM generate_series(1, 200) i;
+CREATE INDEX ON wide USING hnsw (v vector_l2_ops);
+SET lakehouse.vector_index_limits = off;
+CREATE INDEX ON wide USING hnsw (v vector_l2_ops);
+RESET lakehouse.vector_index_limits;
+SELECT recall('wide', '<->', 5, 10) >= 0.95 AS wide;
+
+-- Queries that do not fit.
+SET enable_seqscan = off;
+SELECT i FROM wide ORDER BY v <-> '[1,2,3]' LIMIT 1;
+SELECT count(*) FROM (SELECT i FROM wide ORDER BY v <-> NULL LIMIT 5) a;
+RESET enable_seqscan;
+DROP TABLE data, t, b, wide;
+DROP FUNCTION noise, recall, try;

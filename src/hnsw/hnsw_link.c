@@ -1,0 +1,221 @@
+/*
+ * hnsw_link.c
+ *	  Which nodes a node is linked to: pruning of candidates, and of a full
+ *	  list that gets one more.  Works on distances between codes; knows neither
+ *	  pages nor locks.
+ *
+ * A link is kept if no kept link is nearer to it than the node itself: links
+ * that go in different directions.  Where room is left the nearest of the
+ * others fill it, marked as fillers, which are the first to go.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "common/hashfn.h"
+
+#include "hnsw/hnsw_int.h"
+
+/* The i-th query made from a code, with room for its bytes. */
+static HnswQuery *
+side_query(HnswGraph *g, int i)
+{
+	Size		bytes = TYPEALIGN(64, 2 * g->codec.code_bytes);
+
+	if (g->side_codes == NULL)
+	{
+		Size		n = lengthof(g->side);
+
+		if (g->codec.coding != HNSW_RAW || g->codec.code_bytes == 0)
+			bytes = Max(bytes, g->codec.coding == HNSW_RAW ? g->scratch_bytes : 0);
+		g->side_codes = MemoryContextAllocHuge(g->context, n * bytes);
+		for (Size k = 0; k < n; k++)
+			g->side[k].code = g->side_codes + k * bytes;
+	}
+	return &g->side[i];
+}
+
+/*
+ * A node as one side of many distances.  Values of partial nodes are fetched;
+ * NULL if that fails, such a node gets no links.
+ */
+static HnswQuery *
+query_of(HnswGraph *g, int i, const HnswNode *node, uint32 id)
+{
+	HnswQuery  *query = side_query(g, i);
+
+	if (unlikely(node->flags & HNSW_NODE_PARTIAL))
+	{
+		HnswItem	item;
+		char	   *value = MemoryContextAlloc(g->context, g->scratch_bytes);
+
+		if (!hnsw_item_read(g, node->item_block, node->item_offset, g->arena ? 0 : id, &item, value))
+		{
+			pfree(value);
+			return NULL;
+		}
+		query->value = value;
+		query->value_bytes = item.size;
+		return query;
+	}
+	hnsw_codec_requery(&g->codec, node, query);
+	return query;
+}
+
+static void
+query_done(const HnswNode *node, HnswQuery *query)
+{
+	if (query && unlikely(node->flags & HNSW_NODE_PARTIAL))
+		pfree(unconstify(void *, query->value));
+}
+
+/* The same for other files: a query that stays until it is done with. */
+HnswQuery *
+hnsw_node_query(HnswGraph *g, const HnswNode *node, uint32 id)
+{
+	return query_of(g, HNSW_MAX_LINKS + 1, node, id);
+}
+
+void
+hnsw_node_query_done(const HnswNode *node, HnswQuery *query)
+{
+	query_done(node, query);
+}
+
+/*
+ * Picks up to max links among the candidates found, nearest first and with
+ * their distances; returns how many, in the same order.
+ */
+int
+hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
+{
+	HnswQuery  *kept[HNSW_MAX_LINKS];
+	HnswNode   *nodes[HNSW_MAX_LINKS];
+	bool		is_kept[HNSW_MAX_EFC + HNSW_MAX_LINKS + 1];
+	int			n_kept = 0,
+				n_links = 0,
+				room;
+
+	Assert(n < (int) lengthof(is_kept));
+	for (int i = 0; i < n; i++)
+	{
+		uint32		id = HnswKeyNode(found[i]);
+		float		distance = hnsw_key_distance(found[i]);
+		HnswNode   *node = hnsw_peek_node(g, id);
+
+		is_kept[i] = node != NULL && n_kept < max;
+		for (int k = 0; k < n_kept && is_kept[i]; k++)
+			if (hnsw_distance(g, kept[k], id) <= distance)
+				is_kept[i] = false;
+		if (is_kept[i])
+		{
+			kept[n_kept] = query_of(g, n_kept, node, id);
+			nodes[n_kept] = node;
+			if (kept[n_kept] == NULL)
+				is_kept[i] = false;
+			else
+				n_kept++;
+		}
+	}
+	for (int k = 0; k < n_kept; k++)
+		query_done(nodes[k], kept[k]);
+	room = max - n_kept;
+	for (int i = 0; i < n; i++)
+	{
+		if (is_kept[i])
+			links[n_links++] = HnswKeyNode(found[i]);
+		else if (room-- > 0)
+			links[n_links++] = HnswKeyNode(found[i]) | HNSW_LINK_FILLER;
+	}
+	return n_links;
+}
+
+/*
+ * The place in a full list that a new link takes: that of the farthest filler,
+ * or of the farthest; n if the new link itself is that.
+ */
+static int
+victim(const uint32 *links, const float *to_node, int n, uint32 filler, float distance)
+{
+	int			farthest = n;
+	bool		only_fillers = filler != 0;
+	float		most = distance;
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		is_filler = (links[i] & HNSW_LINK_FILLER) != 0;
+
+		if (is_filler == only_fillers ? to_node[i] > most : is_filler)
+		{
+			farthest = i;
+			most = to_node[i];
+			only_fillers = is_filler;
+		}
+	}
+	return farthest;
+}
+
+/*
+ * The links of a node with one more, in no order: false if they stay as they
+ * are.  `query` and `id` are the new one's.  What does not change keeps its
+ * place, so that little is logged.
+ */
+bool
+hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, int max,
+			  const HnswQuery *query, uint32 id, uint32 *result, int *n_result)
+{
+	float		to_node[HNSW_MAX_LINKS];
+	float		to_new[HNSW_MAX_LINKS];
+	HnswQuery  *own;
+	float		distance;
+	uint32		filler = 0;
+	int			at = n;
+
+	for (int i = 0; i < n; i++)
+	{
+		HnswNode   *other = hnsw_peek_node(g, HNSW_LINK_NODE(links[i]));
+
+		if (HNSW_LINK_NODE(links[i]) == id)
+			return false;
+		if (other)
+			hnsw_prefetch(other, g->links_at);
+	}
+	own = query_of(g, HNSW_MAX_LINKS, node, node_id);
+	if (own == NULL)
+		return false;
+	distance = hnsw_distance(g, query, node_id);
+	for (int i = 0; i < n; i++)
+	{
+		to_node[i] = hnsw_distance(g, own, HNSW_LINK_NODE(links[i]));
+		to_new[i] = hnsw_distance(g, query, HNSW_LINK_NODE(links[i]));
+		if (to_node[i] <= distance && !(links[i] & HNSW_LINK_FILLER) && to_new[i] <= distance)
+			filler = HNSW_LINK_FILLER;
+	}
+	query_done(node, own);
+	memcpy(result, links, sizeof(uint32) * n);
+	if (!filler)
+		for (int i = 0; i < n; i++)
+			if (to_node[i] > distance && to_new[i] <= to_node[i])
+				result[i] |= HNSW_LINK_FILLER;
+	if (n == max)
+		at = victim(result, to_node, n, filler, distance);
+	if (at == max)
+		return false;
+	result[at] = id | filler;
+	*n_result = Max(n, at + 1);
+	return true;
+}
+
+/*
+ * The layer up to which an element goes, drawn by its heap row: the same rows
+ * make the same graph.
+ */
+int
+hnsw_level(HnswGraph *g, ItemPointer tid)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) tid, sizeof(ItemPointerData), 0);
+	double		uniform = ((double) (hash >> 11) + 0.5) / (double) (UINT64CONST(1) << 53);
+	int			level = (int) (-log(uniform) / log(g->m));
+
+	return Min(level, HNSW_MAX_LEVEL);
+}

@@ -1,0 +1,445 @@
+/*
+ * hnsw_page.c
+ *	  Pages of an index: the meta page, reading and extending, writing with
+ *	  and without WAL, and the memory of where blocks stand in shared buffers.
+ *	  Knows nothing of searching.
+ */
+#include "postgres.h"
+
+#include "access/relscan.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "hnsw/hnsw_int.h"
+#include "types/pg_compat.h"
+#include "vector/vector.h"
+
+/* ---- checks ---- */
+
+void
+hnsw_check_page(Relation index, Buffer buffer, int kind)
+{
+	Page		page = BufferGetPage(buffer);
+	PageHeader	header = (PageHeader) page;
+
+	if (PageIsNew(page) || header->pd_special != HNSW_PAGE_END || header->pd_lower < HNSW_PAGE_START ||
+		header->pd_lower > HNSW_PAGE_END || HnswTail(page)->page_id != HNSW_PAGE_ID || HnswTail(page)->kind != kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" contains corrupted page at block %u",
+						RelationGetRelationName(index), BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+}
+
+void
+hnsw_init_page(Page page, int kind)
+{
+	PageInit(page, BLCKSZ, sizeof(HnswPageTail));
+	HnswTail(page)->kind = kind;
+	HnswTail(page)->page_id = HNSW_PAGE_ID;
+}
+
+/* ---- the meta page ---- */
+
+static HnswMetric
+metric_by_function(Relation index, HnswType type)
+{
+	Oid			function = index_getprocid(index, 1, 1);
+	char	   *name = get_func_name(function);
+
+	if (name && strstr(name, "l2_squared_distance"))
+		return HNSW_L2;
+	if (name && strstr(name, "negative_inner_product"))
+		return OidIsValid(index_getprocid(index, 1, 2)) ? HNSW_COSINE : HNSW_IP;
+	if (name && strcmp(name, "l1_distance") == 0)
+		return HNSW_L1;
+	if (name && type == HNSW_BIT && strcmp(name, "hamming_distance") == 0)
+		return HNSW_HAMMING;
+	if (name && type == HNSW_BIT && strcmp(name, "jaccard_distance") == 0)
+		return HNSW_JACCARD;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+			 errmsg("distance function %s is not supported for hnsw index", name ? name : "?")));
+}
+
+static HnswType
+type_of_index(Relation index)
+{
+	Oid			type = TupleDescAttr(RelationGetDescr(index), 0)->atttypid;
+	HeapTuple	tuple;
+	char		name[NAMEDATALEN];
+
+	if (type == BITOID)
+		return HNSW_BIT;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	strlcpy(name, HeapTupleIsValid(tuple) ? NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname) : "", sizeof(name));
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (strcmp(name, "vector") == 0)
+		return HNSW_VECTOR;
+	if (strcmp(name, "halfvec") == 0)
+		return HNSW_HALFVEC;
+	if (strcmp(name, "sparsevec") == 0)
+		return HNSW_SPARSEVEC;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("type not supported for hnsw index")));
+}
+
+static int
+max_dims(HnswType type)
+{
+	bool		pgvector = hnsw_dimension_limits;
+
+	switch (type)
+	{
+		case HNSW_VECTOR:
+			return pgvector ? 2000 : LH_VECTOR_MAX_DIM;
+		case HNSW_HALFVEC:
+			return pgvector ? 4000 : LH_HALFVEC_MAX_DIM;
+		case HNSW_BIT:
+			return 64000;
+		case HNSW_SPARSEVEC:
+			break;
+	}
+	return LH_SPARSEVEC_MAX_DIM;
+}
+
+/* What a new index on this relation will be; errors if there cannot be one. */
+void
+hnsw_meta_for(Relation index, HnswMeta *meta)
+{
+	HnswOptions *options = (HnswOptions *) index->rd_options;
+	int			dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+	HnswType	type = type_of_index(index);
+	int			per_page;
+
+	if (dims < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column does not have dimensions")));
+	if (dims > max_dims(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("column cannot have more than %d dimensions for hnsw index", max_dims(type))));
+	memset(meta, 0, sizeof(*meta));
+	meta->magic = HNSW_MAGIC;
+	meta->version = HNSW_VERSION;
+	meta->dims = dims;
+	meta->m = options ? options->m : HNSW_DEFAULT_M;
+	meta->ef_construction = options ? options->ef_construction : HNSW_DEFAULT_EFC;
+	if (meta->ef_construction < 2 * meta->m)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+	meta->type = type;
+	meta->metric = metric_by_function(index, type);
+	hnsw_codec_choose(meta);
+	per_page = HNSW_PAGE_SPACE / (sizeof(HnswNode) + meta->code_bytes + 2 * meta->m * sizeof(uint32));
+	while ((1 << meta->id_shift) < per_page)
+		meta->id_shift++;
+}
+
+/* Writes block 0 of a fork that is empty. */
+void
+hnsw_create_meta(Relation index, ForkNumber fork, HnswMeta *meta)
+{
+	Buffer		buffer = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
+	Page		page;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(buffer);
+	hnsw_init_page(page, HNSW_PAGE_META);
+	*HnswPageMeta(page) = *meta;
+	((PageHeader) page)->pd_lower = HNSW_PAGE_START + sizeof(HnswMeta);
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* A corrupt meta page must not make anything be computed from it. */
+static bool
+meta_is_sound(const HnswMeta *meta)
+{
+	HnswMeta	again = *meta;
+
+	if (meta->magic != HNSW_MAGIC || meta->m < HNSW_MIN_M || meta->m > HNSW_MAX_M ||
+		meta->ef_construction < HNSW_MIN_EFC || meta->ef_construction > HNSW_MAX_EFC ||
+		meta->type < HNSW_VECTOR || meta->type > HNSW_BIT || meta->id_shift > 10 ||
+		meta->metric < HNSW_L2 || meta->metric > HNSW_JACCARD || meta->entry_level > HNSW_MAX_LEVEL)
+		return false;
+	if (meta->dims < 1 || meta->dims > LH_SPARSEVEC_MAX_DIM || (meta->type != HNSW_SPARSEVEC && meta->dims > 64000))
+		return false;
+	hnsw_codec_choose(&again);
+	return again.coding == meta->coding && again.code_bytes == meta->code_bytes && again.code_dims == meta->code_dims;
+}
+
+void
+hnsw_read_meta(Relation index, HnswMeta *meta)
+{
+	Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (!PageIsNew(BufferGetPage(buffer)) && *(uint32 *) HnswPageMeta(BufferGetPage(buffer)) == 0xA953A953)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
+				 errhint("Please REINDEX it.")));
+	hnsw_check_page(index, buffer, HNSW_PAGE_META);
+	*meta = *HnswPageMeta(BufferGetPage(buffer));
+	UnlockReleaseBuffer(buffer);
+	if (meta->version != HNSW_VERSION || !meta_is_sound(meta))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a meta page of another version or a corrupted one",
+						RelationGetRelationName(index)),
+				 errhint("Please REINDEX it.")));
+}
+
+/* Where searches start; 0 when the graph is empty. */
+void
+hnsw_entry(HnswGraph *g, uint32 *entry, int *level)
+{
+	Buffer		buffer;
+
+	if (g->arena)
+	{
+		*entry = g->arena->entry;
+		*level = g->arena->entry_level;
+		return;
+	}
+	buffer = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_SHARE);
+	*entry = HnswPageMeta(BufferGetPage(buffer))->entry;
+	*level = Min(HnswPageMeta(BufferGetPage(buffer))->entry_level, HNSW_MAX_LEVEL);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* ---- where blocks stand in shared buffers ---- */
+
+#define N_HINTS 16
+
+static HnswHints hints[N_HINTS];
+static uint64 hints_clock;
+
+static HnswHints *
+hints_of(Relation index)
+{
+	HnswHints  *oldest = &hints[0];
+
+	for (int i = 0; i < N_HINTS; i++)
+	{
+		if (hints[i].buffers && RelFileNodeEquals(hints[i].file, index->rd_node))
+		{
+			hints[i].used = ++hints_clock;
+			return &hints[i];
+		}
+		if (hints[i].used < oldest->used)
+			oldest = &hints[i];
+	}
+	oldest->file = index->rd_node;
+	oldest->n_blocks = 0;
+	oldest->used = ++hints_clock;
+	return oldest;
+}
+
+static void
+hints_grow(HnswGraph *g, BlockNumber n_blocks)
+{
+	HnswHints  *h = g->hints;
+	BlockNumber n = n_blocks + n_blocks / 8 + 64;
+	Size		bytes = sizeof(Buffer) * (Size) n;
+
+	h->buffers = h->buffers ? repalloc_huge(h->buffers, bytes) :
+		MemoryContextAllocHuge(TopMemoryContext, bytes);
+	memset(h->buffers + h->n_blocks, 0, sizeof(Buffer) * (Size) (n - h->n_blocks));
+	h->n_blocks = n;
+}
+
+/*
+ * A block's page, not pinned: what is read there is a hint, to be checked.
+ * NULL if there is no such block.
+ */
+char *
+hnsw_peek_slow(HnswGraph *g, BlockNumber block)
+{
+	Buffer		buffer;
+	char	   *page;
+
+	if (block >= g->hints->n_blocks)
+	{
+		BlockNumber n_blocks = RelationGetNumberOfBlocks(g->index);
+
+		if (block >= n_blocks)
+			return NULL;
+		hints_grow(g, n_blocks);
+	}
+	buffer = ReadBuffer(g->index, block);
+	if (!g->local)
+		g->hints->buffers[block] = buffer;
+	page = BufferGetPage(buffer);
+	if (PageIsNew(page) || HnswTail(page)->page_id != HNSW_PAGE_ID)
+		hnsw_check_page(g->index, buffer, HNSW_PAGE_NODE);
+	ReleaseBuffer(buffer);
+	return page;
+}
+
+/* A pinned and locked page; lock 0 only pins. */
+Buffer
+hnsw_read_page(HnswGraph *g, BlockNumber block, int kind, int lock)
+{
+	HnswHints  *h = g->hints;
+	Buffer		buffer = InvalidBuffer;
+
+	if (!g->local && block < h->n_blocks && h->buffers[block] != InvalidBuffer &&
+		ReadRecentBuffer(g->file, MAIN_FORKNUM, block, h->buffers[block]))
+		buffer = h->buffers[block];
+	if (!BufferIsValid(buffer))
+	{
+		buffer = ReadBuffer(g->index, block);
+		if (!g->local && block < h->n_blocks)
+			h->buffers[block] = buffer;
+	}
+	if (lock)
+		LockBuffer(buffer, lock);
+	if (unlikely(HnswTail(BufferGetPage(buffer))->kind != kind))
+		hnsw_check_page(g->index, buffer, kind);
+	return buffer;
+}
+
+/* A new page at the end of the index, locked exclusively and not yet initialised. */
+Buffer
+hnsw_new_page(HnswGraph *g, int kind)
+{
+	Buffer		buffer;
+
+	LockRelationForExtension(g->index, ExclusiveLock);
+	buffer = ReadBufferExtended(g->index, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL);
+	UnlockRelationForExtension(g->index, ExclusiveLock);
+	return buffer;
+}
+
+/* ---- writing ---- */
+
+/*
+ * A change of up to MAX_GENERIC_XLOG_PAGES pages, whose buffers the caller has
+ * locked exclusively.  While an index is built nothing is logged: the build
+ * logs all of it at its end.
+ */
+void
+hnsw_write_begin(HnswWrite *w, HnswGraph *g)
+{
+	w->g = g;
+	w->n = 0;
+	w->xlog = g->building ? NULL : GenericXLogStart(g->index);
+}
+
+Page
+hnsw_write_page(HnswWrite *w, Buffer buffer, bool fresh)
+{
+	w->buffers[w->n++] = buffer;
+	if (w->xlog)
+		return GenericXLogRegisterBuffer(w->xlog, buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
+	return BufferGetPage(buffer);
+}
+
+void
+hnsw_write_end(HnswWrite *w)
+{
+	if (w->xlog)
+		GenericXLogFinish(w->xlog);
+	else
+		for (int i = 0; i < w->n; i++)
+			MarkBufferDirty(w->buffers[i]);
+}
+
+/* ---- opening ---- */
+
+void
+hnsw_graph_setup(HnswGraph *g, Relation index, const HnswMeta *meta, const float *mean, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	memset(g, 0, sizeof(*g));
+	g->context = context;
+	g->index = index;
+	g->m = meta->m;
+	g->ef_construction = meta->ef_construction;
+	hnsw_codec_init(&g->codec, meta, mean);
+	g->links_at = sizeof(HnswNode) + meta->code_bytes;
+	g->node_bytes = g->links_at + 2 * g->m * sizeof(uint32);
+	g->upper_bytes = offsetof(HnswUpper, links) + g->m * sizeof(uint32);
+	g->nodes_per_page = HNSW_PAGE_SPACE / g->node_bytes;
+	g->uppers_per_page = HNSW_PAGE_SPACE / g->upper_bytes;
+	g->id_shift = meta->id_shift;
+	g->slot_mask = (1U << meta->id_shift) - 1;
+	g->local = RelationUsesLocalBuffers(index);
+	g->hints = hints_of(index);
+	g->file = index->rd_node;
+	g->visited.mask = 4095;
+	g->visited.slots = palloc0(sizeof(uint32) * (g->visited.mask + 1));
+	g->scratch_bytes = Max(Max(g->codec.value_bytes, BLCKSZ), sizeof(float) * (mean ? meta->dims : 0));
+	g->scratch = palloc(g->scratch_bytes);
+	MemoryContextSwitchTo(old);
+}
+
+void
+hnsw_graph_free(HnswGraph *g)
+{
+	MemoryContextDelete(g->context);
+}
+
+/* The index's graph on its pages, in a context of its own below `parent`. */
+HnswGraph *
+hnsw_open(Relation index, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "hnsw graph", ALLOCSET_DEFAULT_SIZES);
+	HnswGraph  *g = MemoryContextAlloc(context, sizeof(HnswGraph));
+	HnswMeta	meta;
+	HnswItem	item;
+	float	   *mean = NULL;
+
+	/* rd_amcache holds what never changes, so that a scan need not read pages for it */
+	if (index->rd_amcache == NULL)
+	{
+		Size		mean_bytes;
+
+		hnsw_read_meta(index, &meta);
+		mean_bytes = meta.mean_block ? sizeof(float) * meta.dims : 0;
+		if (meta.mean_block)
+		{
+			hnsw_graph_setup(g, index, &meta, NULL, context);
+			mean = MemoryContextAlloc(context, mean_bytes);
+			g->codec.value_bytes = mean_bytes;
+			if (!hnsw_item_read(g, meta.mean_block, meta.mean_offset, 0, &item, mean))
+				ereport(ERROR,
+						(errcode(ERRCODE_INDEX_CORRUPTED),
+						 errmsg("index \"%s\" has lost its mean", RelationGetRelationName(index)),
+						 errhint("Please REINDEX it.")));
+		}
+		index->rd_amcache = MemoryContextAlloc(index->rd_indexcxt, sizeof(HnswMeta) + mean_bytes);
+		memcpy(index->rd_amcache, &meta, sizeof(HnswMeta));
+		if (mean)
+			memcpy((char *) index->rd_amcache + sizeof(HnswMeta), mean, mean_bytes);
+	}
+	memcpy(&meta, index->rd_amcache, sizeof(HnswMeta));
+	if (meta.mean_block)
+		mean = (float *) ((char *) index->rd_amcache + sizeof(HnswMeta));
+	hnsw_graph_setup(g, index, &meta, meta.mean_block ? mean : NULL, context);
+	return g;
+}
+
+/* The index's m, for the planner. */
+int
+hnsw_index_m(Relation index)
+{
+	HnswMeta	meta;
+
+	if (index->rd_amcache)
+		return ((HnswMeta *) index->rd_amcache)->m;
+	hnsw_read_meta(index, &meta);
+	return meta.m;
+}
