@@ -72,6 +72,23 @@ delta_data(Relation toast, HeapTuple tuple)
 	return DatumGetByteaPP(fastgetattr(tuple, Anum_chunk_data, RelationGetDescr(toast), &isnull));
 }
 
+IndexScanDesc
+delta_index_begin(const Delta *delta, Snapshot snapshot)
+{
+	return lh_index_beginscan(delta->toast, delta->index, snapshot, 3);
+}
+
+/* A btree scan may keep what it allocates: not in a context of the caller's that is reset. */
+bool
+delta_index_next(IndexScanDesc scan, ScanDirection direction, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(scan));
+	bool		found = index_getnext_slot(scan, direction, slot);
+
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
 void
 delta_range_keys(uint64 low, uint64 high, ScanKeyData keys[3])
 {
@@ -233,9 +250,9 @@ lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succeeded)
 	delta_range_keys(ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_LINEAGE - 1), keys);
 	delta_open(rel, RowExclusiveLock, &delta);
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(delta.toast), &TTSOpsBufferHeapTuple);
-	scan = index_beginscan(delta.toast, delta.index, SnapshotAny, 3, 0);
+	scan = delta_index_begin(&delta, SnapshotAny);
 	index_rescan(scan, keys, 3, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	while (delta_index_next(scan, ForwardScanDirection, slot))
 	{
 		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple;
 		ItemPointerData tid = tuple->t_self;

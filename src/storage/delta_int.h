@@ -78,6 +78,10 @@ typedef struct Delta
 extern void delta_open(Relation rel, LOCKMODE mode, Delta *delta);
 extern void delta_close(Delta *delta, LOCKMODE mode);
 
+/* An index scan of it, to be given keys by index_rescan(), and its next entry. */
+extern IndexScanDesc delta_index_begin(const Delta *delta, Snapshot snapshot);
+extern bool delta_index_next(IndexScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
+
 /* Inserts an entry; the delta was opened with RowExclusiveLock. */
 extern void delta_put(Delta *delta, uint64 key, const void *data, uint32 len,
 					  CommandId cid, int options, uint32 token, ItemPointer tid);

@@ -45,7 +45,7 @@ lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, 
 	scan->cxt = CurrentMemoryContext;
 	scan->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse delta row", ALLOCSET_SMALL_SIZES);
 	scan->slot = MakeSingleTupleTableSlot(RelationGetDescr(scan->delta.toast), &TTSOpsBufferHeapTuple);
-	scan->scan = index_beginscan(scan->delta.toast, scan->delta.index, snapshot, 3, 0);
+	scan->scan = delta_index_begin(&scan->delta, snapshot);
 	scan->with_dead = with_dead;
 	lh_delta_scan_range(scan, first, last);
 	return scan;
@@ -76,16 +76,6 @@ corrupt_row(LhDeltaScan *scan, uint64 row_id)
 
 /* ---- entries ---- */
 
-static bool
-advance(LhDeltaScan *scan, ScanDirection direction)
-{
-	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
-	bool		found = index_getnext_slot(scan->scan, direction, scan->slot);
-
-	MemoryContextSwitchTo(old);
-	return found;
-}
-
 /* The next entry within the range, in the slot. */
 static HeapTuple
 next_entry(LhDeltaScan *scan, ScanDirection direction, uint64 *key)
@@ -100,7 +90,7 @@ next_entry(LhDeltaScan *scan, ScanDirection direction, uint64 *key)
 	if (scan->ended == direction)
 		return NULL;
 	scan->ended = NoMovementScanDirection;
-	while (advance(scan, direction))
+	while (delta_index_next(scan->scan, direction, scan->slot))
 	{
 		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
 
@@ -304,7 +294,7 @@ lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 la
 	delta_range_keys(scan->low, scan->high, keys);
 	delta_open(rel, AccessShareLock, &scan->delta);
 	scan->slot = MakeSingleTupleTableSlot(RelationGetDescr(scan->delta.toast), &TTSOpsBufferHeapTuple);
-	scan->scan = index_beginscan(scan->delta.toast, scan->delta.index, snapshot, 3, 0);
+	scan->scan = delta_index_begin(&scan->delta, snapshot);
 	index_rescan(scan->scan, keys, 3, NULL, 0);
 	return scan;
 }
@@ -312,7 +302,7 @@ lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 la
 const LhTombstone *
 lh_tombstone_scan_next(LhTombstoneScan *scan)
 {
-	while (index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot))
+	while (delta_index_next(scan->scan, ForwardScanDirection, scan->slot))
 	{
 		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
 		uint64		key = delta_key(scan->delta.toast, tuple);

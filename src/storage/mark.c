@@ -81,7 +81,7 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 	marks->mode = mode;
 	delta_open(rel, mode, &marks->delta);
 	marks->slot = MakeSingleTupleTableSlot(RelationGetDescr(marks->delta.toast), &TTSOpsBufferHeapTuple);
-	marks->scan = index_beginscan(marks->delta.toast, marks->delta.index, SnapshotAny, 3, 0);
+	marks->scan = delta_index_begin(&marks->delta, SnapshotAny);
 	return marks;
 }
 
@@ -158,7 +158,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 	ItemPointerSetInvalid(&m->lock_tid);
 	delta_range_keys(ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK), keys);
 	index_rescan(marks->scan, keys, 3, NULL, 0);
-	while (index_getnext_slot(marks->scan, ForwardScanDirection, marks->slot))
+	while (delta_index_next(marks->scan, ForwardScanDirection, marks->slot))
 	{
 		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) marks->slot)->base.tuple;
 		uint64		kind = delta_key(marks->delta.toast, tuple) & KIND_MASK;
@@ -296,7 +296,7 @@ wait_for_deleter(Relation rel, uint64 row_id, TransactionId xid, LockWaitPolicy 
 		XactLockTableWait(xid, rel, &tid, oper);
 		return true;
 	}
-	if (ConditionalXactLockTableWait(xid))
+	if (lh_try_wait_for_xact(xid))
 		return true;
 	if (policy == LockWaitError)
 		ereport(ERROR,

@@ -62,7 +62,9 @@ static const TableAmRoutine methods = {
 	.relation_toast_am = lh_toast_am,
 	.relation_estimate_size = lh_estimate_size,
 
+#if !LH_AM_READS_BITMAP
 	.scan_bitmap_next_block = lh_scan_bitmap_next_block,
+#endif
 	.scan_bitmap_next_tuple = lh_scan_bitmap_next_tuple,
 	.scan_sample_next_block = lh_scan_sample_next_block,
 	.scan_sample_next_tuple = lh_scan_sample_next_tuple

@@ -127,10 +127,9 @@ next_indexed(Tuplesortstate *sort, uint64 *row_id)
 {
 	Datum		value;
 	bool		isnull;
-	Datum		abbrev;
 	ItemPointerData tid;
 
-	if (!tuplesort_getdatum(sort, true, &value, &isnull, &abbrev))
+	if (!lh_tuplesort_getdatum(sort, &value, &isnull))
 		return false;
 	itemptr_decode(&tid, DatumGetInt64(value));
 	*row_id = lh_tid_to_row_id(&tid);
@@ -155,7 +154,6 @@ lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
 	bool		more_indexed;
 	Datum		value;
 	bool		value_isnull;
-	Datum		abbrev;
 
 	begin_build(&b, rel, info);
 	while (lh_scan_next_row(scan, b.slot, &row))
@@ -170,7 +168,7 @@ lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
 
 	fetch = lh_row_fetch_begin(rel);
 	more_indexed = next_indexed(state->tuplesort, &indexed);
-	while (tuplesort_getdatum(visible, true, &value, &value_isnull, &abbrev))
+	while (lh_tuplesort_getdatum(visible, &value, &value_isnull))
 	{
 		uint64		row_id = (uint64) DatumGetInt64(value);
 		Datum		values[INDEX_MAX_KEYS];

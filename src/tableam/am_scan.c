@@ -40,6 +40,7 @@ typedef struct LhScanDescData
 
 	/* bitmap scan */
 	LhRowFetch *fetch;			/* NULL before the first block */
+	BlockNumber bitmap_block;
 	int			n_bitmap_rows;	/* of the block */
 	int			bitmap_row;		/* passed of them */
 	OffsetNumber bitmap_offsets[LH_ROWS_PER_BLOCK];
@@ -127,6 +128,7 @@ lh_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key, bool set_params,
 {
 	LhScanDesc	scan = (LhScanDesc) sscan;
 
+	scan->n_bitmap_rows = 0;
 	if (sscan->rs_flags & SO_TYPE_SAMPLESCAN)
 	{
 		/* parameters, and with them the version, may have changed */
@@ -211,18 +213,13 @@ lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan)
  * A block is LH_ROWS_PER_BLOCK row ids.  Without exact offsets each of them is
  * tried; the quals are rechecked then.
  */
-bool
-lh_scan_bitmap_next_block(TableScanDesc sscan, TBMIterateResult *tbmres)
+static bool
+begin_bitmap_block(LhScanDesc scan, TBMIterateResult *page)
 {
-	LhScanDesc	scan = (LhScanDesc) sscan;
-
+	scan->bitmap_block = page->blockno;
 	scan->bitmap_row = 0;
-	if (tbmres->ntuples >= 0)
-	{
-		scan->n_bitmap_rows = tbmres->ntuples;
-		memcpy(scan->bitmap_offsets, tbmres->offsets, sizeof(OffsetNumber) * tbmres->ntuples);
-	}
-	else
+	scan->n_bitmap_rows = lh_bitmap_offsets(page, scan->bitmap_offsets);
+	if (scan->n_bitmap_rows < 0)
 	{
 		scan->n_bitmap_rows = LH_ROWS_PER_BLOCK;
 		for (int i = 0; i < LH_ROWS_PER_BLOCK; i++)
@@ -231,17 +228,19 @@ lh_scan_bitmap_next_block(TableScanDesc sscan, TBMIterateResult *tbmres)
 	return scan->n_bitmap_rows > 0;
 }
 
-bool
-lh_scan_bitmap_next_tuple(TableScanDesc sscan, TBMIterateResult *tbmres, TupleTableSlot *slot)
+/* The next row of the block, if there is one. */
+static bool
+next_of_bitmap_block(LhScanDesc scan, TupleTableSlot *slot)
 {
-	LhScanDesc	scan = (LhScanDesc) sscan;
+	Relation	rel = scan->base.rs_rd;
+	Snapshot	snapshot = scan->base.rs_snapshot;
 
 	ExecClearTuple(slot);
 	if (scan->fetch == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 
-		scan->fetch = lh_row_fetch_begin(sscan->rs_rd);
+		scan->fetch = lh_row_fetch_begin(rel);
 		MemoryContextSwitchTo(old);
 	}
 	while (scan->bitmap_row < scan->n_bitmap_rows)
@@ -250,17 +249,48 @@ lh_scan_bitmap_next_tuple(TableScanDesc sscan, TBMIterateResult *tbmres, TupleTa
 		LhRow		row;
 
 		CHECK_FOR_INTERRUPTS();
-		ItemPointerSet(&tid, tbmres->blockno, scan->bitmap_offsets[scan->bitmap_row++]);
-		if (!lh_row_fetch(scan->fetch, lh_tid_to_row_id(&tid), slot->tts_tupleDescriptor,
-						  sscan->rs_snapshot, &row))
+		ItemPointerSet(&tid, scan->bitmap_block, scan->bitmap_offsets[scan->bitmap_row++]);
+		if (!lh_row_fetch(scan->fetch, lh_tid_to_row_id(&tid), slot->tts_tupleDescriptor, snapshot, &row))
 			continue;
-		PredicateLockTID(sscan->rs_rd, &tid, sscan->rs_snapshot, row.xmin);
-		lh_slot_store(slot, &row, RelationGetRelid(sscan->rs_rd));
-		pgstat_count_heap_fetch(sscan->rs_rd);
+		PredicateLockTID(rel, &tid, snapshot, row.xmin);
+		lh_slot_store(slot, &row, RelationGetRelid(rel));
+		pgstat_count_heap_fetch(rel);
 		return true;
 	}
 	return false;
 }
+
+#if LH_AM_READS_BITMAP
+bool
+lh_scan_bitmap_next_tuple(TableScanDesc sscan, TupleTableSlot *slot, bool *recheck,
+						  uint64 *lossy_pages, uint64 *exact_pages)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	TBMIterateResult page;
+
+	while (!next_of_bitmap_block(scan, slot))
+	{
+		if (!tbm_iterate(&sscan->st.rs_tbmiterator, &page))
+			return false;
+		begin_bitmap_block(scan, &page);
+		*recheck = page.recheck;
+		++*(page.lossy ? lossy_pages : exact_pages);
+	}
+	return true;
+}
+#else
+bool
+lh_scan_bitmap_next_block(TableScanDesc sscan, TBMIterateResult *page)
+{
+	return begin_bitmap_block((LhScanDesc) sscan, page);
+}
+
+bool
+lh_scan_bitmap_next_tuple(TableScanDesc sscan, TBMIterateResult *page, TupleTableSlot *slot)
+{
+	return next_of_bitmap_block((LhScanDesc) sscan, slot);
+}
+#endif
 
 /* ---- TABLESAMPLE ---- */
 

@@ -28,8 +28,13 @@ extern bool lh_scan_next_row(TableScanDesc scan, TupleTableSlot *slot, LhRow *ro
 extern Size lh_parallelscan_estimate(Relation rel);
 extern Size lh_parallelscan_initialize(Relation rel, ParallelTableScanDesc pscan);
 extern void lh_parallelscan_reinitialize(Relation rel, ParallelTableScanDesc pscan);
-extern bool lh_scan_bitmap_next_block(TableScanDesc scan, struct TBMIterateResult *tbmres);
-extern bool lh_scan_bitmap_next_tuple(TableScanDesc scan, struct TBMIterateResult *tbmres, TupleTableSlot *slot);
+#if LH_AM_READS_BITMAP
+extern bool lh_scan_bitmap_next_tuple(TableScanDesc scan, TupleTableSlot *slot, bool *recheck,
+									  uint64 *lossy_pages, uint64 *exact_pages);
+#else
+extern bool lh_scan_bitmap_next_block(TableScanDesc scan, struct TBMIterateResult *page);
+extern bool lh_scan_bitmap_next_tuple(TableScanDesc scan, struct TBMIterateResult *page, TupleTableSlot *slot);
+#endif
 extern bool lh_scan_sample_next_block(TableScanDesc scan, struct SampleScanState *state);
 extern bool lh_scan_sample_next_tuple(TableScanDesc scan, struct SampleScanState *state, TupleTableSlot *slot);
 extern bool lh_scan_analyze_next_block(LH_ANALYZE_PARAMS);

@@ -199,7 +199,32 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 #define lh_slot_ops_complete(ops) ((void) 0)
 #endif
 
+/* Index scans report to EXPLAIN since 18; ours have nobody to report to. */
+#if PG_VERSION_NUM >= 180000
+#define lh_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define lh_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define lh_tuplesort_getdatum(sort, val, isnull) tuplesort_getdatum(sort, true, false, val, isnull, NULL)
+#else
+#define lh_tuplesort_getdatum(sort, val, isnull) tuplesort_getdatum(sort, true, val, isnull, NULL)
+#endif
+
 /* ---- table access method ---- */
+
+/* Who goes through the bitmap of a bitmap scan: the access method itself, or the executor. */
+#if PG_VERSION_NUM >= 180000
+#define LH_AM_READS_BITMAP 1
+#define lh_bitmap_offsets(page, offsets) \
+	((page)->lossy ? -1 : tbm_extract_page_tuple(page, offsets, TBM_MAX_TUPLES_PER_PAGE))
+#else
+#define LH_AM_READS_BITMAP 0
+#define lh_bitmap_offsets(page, offs) \
+	((page)->ntuples < 0 ? -1 : \
+	 (memcpy(offs, (page)->offsets, sizeof(OffsetNumber) * (page)->ntuples), (page)->ntuples))
+#endif
 
 /* A field of TableAmRoutine, renamed with the files in 16. */
 #if PG_VERSION_NUM >= 160000
@@ -235,6 +260,12 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 #endif
 
 /* ---- the rest ---- */
+
+#if PG_VERSION_NUM >= 180000
+#define lh_try_wait_for_xact(xid) ConditionalXactLockTableWait(xid, false)
+#else
+#define lh_try_wait_for_xact(xid) ConditionalXactLockTableWait(xid)
+#endif
 
 /* printf format of a uint64 as 16 hexadecimal digits. */
 #if PG_VERSION_NUM >= 180000
