@@ -135,7 +135,7 @@ lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead)
 	file->storage_id = identity->storage_id;
 	file->relid = RelationGetRelid(rel);
 	file->location = lh_table_location(rel, &options, &identity->table_uuid);
-	file->name = psprintf("data/%s%016" INT64_MODIFIER "x-%016" INT64_MODIFIER "x-deletes.parquet",
+	file->name = psprintf("data/%s" LH_HEX64 "-" LH_HEX64 "-deletes.parquet",
 						  lh_file_name_prefix(),
 						  U64FromFullTransactionId(GetTopFullTransactionId()),
 						  (uint64) file->file_id);
