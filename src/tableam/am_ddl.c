@@ -88,9 +88,90 @@ lh_copy_data(Relation rel, const RelFileNode *newrnode)
 	smgrclose(dst);
 }
 
+/* ---- VACUUM FULL and CLUSTER ---- */
+
+typedef struct Copy
+{
+	Relation	from;
+	Relation	to;
+	Snapshot	snapshot;
+	CommandId	cid;
+	TupleTableSlot *slot;
+	double		rows;
+} Copy;
+
+static void
+copy_row(Copy *copy)
+{
+	lh_statement_insert(copy->to, copy->slot, copy->cid, true);
+	copy->rows += 1;
+}
+
+/* Rows as they come; or into the sort, which gives them back in its order. */
+static void
+copy_by_scan(Copy *copy, Tuplesortstate *sort)
+{
+	LhRowScan  *scan = lh_row_scan_begin(copy->from, copy->snapshot, NULL);
+	LhRow		row;
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(copy->slot);
+		if (!lh_row_scan_next(scan, copy->slot->tts_tupleDescriptor, ForwardScanDirection, &row))
+			break;
+		lh_slot_store(copy->slot, &row, RelationGetRelid(copy->from));
+		if (sort == NULL)
+			copy_row(copy);
+		else
+		{
+			HeapTuple	tuple = ExecCopySlotHeapTuple(copy->slot);
+
+			tuplesort_putheaptuple(sort, tuple);
+			heap_freetuple(tuple);
+		}
+	}
+	lh_row_scan_end(scan);
+}
+
+static void
+copy_by_sort(Copy *copy, Relation index)
+{
+	Tuplesortstate *sort = tuplesort_begin_cluster(RelationGetDescr(copy->from), index,
+												   maintenance_work_mem, NULL, TUPLESORT_NONE);
+	HeapTuple	tuple;
+
+	copy_by_scan(copy, sort);
+	tuplesort_performsort(sort);
+	while ((tuple = tuplesort_getheaptuple(sort, true)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(copy->slot);
+		heap_deform_tuple(tuple, copy->slot->tts_tupleDescriptor, copy->slot->tts_values, copy->slot->tts_isnull);
+		ExecStoreVirtualTuple(copy->slot);
+		copy_row(copy);
+	}
+	tuplesort_end(sort);
+}
+
+/* Indexes that cannot be sorted by: row by row, as heap does it. */
+static void
+copy_by_index(Copy *copy, Relation index)
+{
+	IndexScanDesc scan = index_beginscan(copy->from, index, copy->snapshot, 0, 0);
+
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, copy->slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		copy_row(copy);
+	}
+	index_endscan(scan);
+}
+
 /*
- * VACUUM FULL and CLUSTER.  There are no dead rows and no indexes to order
- * by: rows move as they are, into files of the target size.
+ * Live rows move into files of the target size, under new row ids.  Dead ones
+ * do not: a snapshot that is older gets an error (lh_metapage_check_snapshot).
  */
 void
 lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old_index, bool use_sort,
@@ -98,31 +179,24 @@ lh_copy_for_cluster(Relation old_rel, Relation new_rel, Relation old_index, bool
 					MultiXactId *multi_cutoff, double *num_tuples, double *tups_vacuumed,
 					double *tups_recently_dead)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	LhRowScan  *scan;
-	TupleTableSlot *slot;
-	LhRow		row;
-	CommandId	cid = GetCurrentCommandId(true);
+	Copy		copy = {old_rel, new_rel};
 
 	lh_statement_end(old_rel);
-	scan = lh_row_scan_begin(old_rel, snapshot, NULL);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(old_rel), lh_slot_callbacks(old_rel));
-	*num_tuples = *tups_vacuumed = *tups_recently_dead = 0;
-	for (;;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ExecClearTuple(slot);
-		if (!lh_row_scan_next(scan, slot->tts_tupleDescriptor, ForwardScanDirection, &row))
-			break;
-		lh_slot_store(slot, &row, RelationGetRelid(old_rel));
-		lh_statement_insert(new_rel, slot, cid, true);
-		*num_tuples += 1;
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	lh_row_scan_end(scan);
+	copy.snapshot = RegisterSnapshot(GetLatestSnapshot());
+	copy.cid = GetCurrentCommandId(true);
+	copy.slot = MakeSingleTupleTableSlot(RelationGetDescr(old_rel), lh_slot_callbacks(old_rel));
+	if (old_index == NULL)
+		copy_by_scan(&copy, NULL);
+	else if (old_index->rd_rel->relam == BTREE_AM_OID)
+		copy_by_sort(&copy, old_index);
+	else
+		copy_by_index(&copy, old_index);
+	ExecDropSingleTupleTableSlot(copy.slot);
 	lh_statement_end(new_rel);
 	lh_metapage_set_rewriter(new_rel);
-	UnregisterSnapshot(snapshot);
+	UnregisterSnapshot(copy.snapshot);
+	*num_tuples = copy.rows;
+	*tups_vacuumed = *tups_recently_dead = 0;
 	/* the cutoffs stay: core gives them to the new delta, too, whose rows have xids */
 }
 
