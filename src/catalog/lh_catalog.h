@@ -78,10 +78,12 @@ extern void lh_metapage_note_removal(Relation rel);
 extern bool lh_metapage_removed_since(Relation rel, TransactionId horizon);
 
 /*
- * VACUUM begins.  Returns the row id below which every id was handed out to a
- * transaction that has ended by `horizon`: what is nowhere then, never will be.
+ * Row ids are settled when all transactions that might have got one below have
+ * ended before the horizon: a row that is nowhere then, never will be
+ * anywhere.  _settle moves the border on, if it can, and returns it.
  */
-extern uint64 lh_metapage_begin_vacuum(Relation rel, TransactionId horizon);
+extern uint64 lh_metapage_settled(Relation rel);
+extern uint64 lh_metapage_settle(Relation rel, TransactionId horizon);
 
 /* A new storage id: the contents are another incarnation (in-place TRUNCATE). */
 extern void lh_metapage_renew(Relation rel);

@@ -46,8 +46,9 @@
  *     56    4  database, and
  *     60    4  relation file that the page was written for: a copy is logged anew
  *     64    8  full transaction id that last removed dead rows for good; 0 none
- *     72    8  next row id when the last VACUUM began,
- *     80    8  and the next full transaction id then
+ *     72    8  row ids below this are settled, see lh_metapage_settle()
+ *     80    8  row ids below this will be when all transactions before
+ *     88    8  this full transaction id have ended
  */
 typedef struct MetaPageDisk
 {
@@ -61,11 +62,12 @@ typedef struct MetaPageDisk
 	uint32		database;
 	uint32		file;
 	uint64		remover;
-	uint64		vacuum_row_id;
-	uint64		vacuum_xid;
+	uint64		settled_row_id;
+	uint64		pending_row_id;
+	uint64		pending_xid;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 88, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 96, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -296,21 +298,33 @@ lh_metapage_removed_since(Relation rel, TransactionId horizon)
 }
 
 uint64
-lh_metapage_begin_vacuum(Relation rel, TransactionId horizon)
+lh_metapage_settled(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	uint64		settled = PageGetMeta(BufferGetPage(buffer))->settled_row_id;
+
+	UnlockReleaseBuffer(buffer);
+	return settled;
+}
+
+uint64
+lh_metapage_settle(Relation rel, TransactionId horizon)
 {
 	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-	uint64		settled = 0;
+	uint64		settled;
 
-	/* without wraparound: vacuums are never two billion transactions apart and undecided */
-	if (next - meta->vacuum_xid < PG_INT32_MAX &&
-		!TransactionIdFollows((TransactionId) meta->vacuum_xid, horizon))
-		settled = meta->vacuum_row_id;
-	if (settled == meta->vacuum_row_id)
+	/* far enough from wraparound, or it would be the horizon that holds everything up */
+	if (meta->pending_row_id > meta->settled_row_id &&
+		(next - meta->pending_xid >= PG_INT32_MAX ||
+		 !TransactionIdFollows((TransactionId) meta->pending_xid, horizon)))
+		meta->settled_row_id = meta->pending_row_id;
+	settled = meta->settled_row_id;
+	if (meta->pending_row_id == settled && meta->next_row_id > settled)
 	{
-		meta->vacuum_row_id = meta->next_row_id;
-		meta->vacuum_xid = next;
+		meta->pending_row_id = meta->next_row_id;
+		meta->pending_xid = next;
 		log_metapage(rel, buffer, meta->next_row_id);
 	}
 	UnlockReleaseBuffer(buffer);

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -398,6 +399,7 @@ publish_relation(Relation rel, LhPublication *result)
 	lh_metapage_read(rel, &identity);
 	commit.rel = rel;
 	commit.identity = &identity;
+	(void) lh_metapage_settle(rel, GetOldestNonRemovableTransactionId(rel));
 	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
 	/* files and tombstones of the snapshot first: what is written below changes them */

@@ -116,7 +116,8 @@ typedef struct LhRowMarks
 	TransactionId insert_xid;
 	CommandId	insert_cid;		/* if LH_WHO_SELF */
 	uint32		speculative_token;
-	bool		in_delta;		/* the publisher has not moved it away */
+	bool		in_delta;		/* the publisher has not moved it away, */
+	TransactionId mover_xid;	/* or it did, as this */
 	LhLineage	lineage;
 
 	LhWho		deleter;		/* LH_WHO_NOBODY: no tombstone */
@@ -353,6 +354,12 @@ typedef struct LhRowFetch LhRowFetch;
 extern LhRowFetch *lh_row_fetch_begin(Relation rel);
 extern bool lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row);
 extern void lh_row_fetch_end(LhRowFetch *fetch);
+
+/*
+ * Can no snapshot, not even an older one, see the row?  Asked for rows that a
+ * snapshot has not found; false is always a right answer.
+ */
+extern bool lh_row_is_dead_to_all(Relation rel, uint64 row_id);
 
 /*
  * Is the row there, for a snapshot that is no MVCC snapshot?  With

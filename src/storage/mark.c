@@ -101,18 +101,22 @@ who_of(XminState state)
 		state == XMIN_COMMITTED ? LH_WHO_COMMITTED : LH_WHO_NOBODY;
 }
 
-/* Only the publisher deletes rows of the delta: when they are in a file, or gone for good. */
-static bool
-was_moved(HeapTuple tuple)
+/*
+ * Only the publisher deletes rows of the delta: when they are in a file, or
+ * gone for good.  InvalidTransactionId: it has not.
+ */
+static TransactionId
+mover_of(HeapTuple tuple)
 {
 	HeapTupleHeader header = tuple->t_data;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(header);
 
 	if ((header->t_infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-		return false;
-	if (header->t_infomask & HEAP_XMAX_COMMITTED)
-		return true;
-	return !TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(header)) &&
-		TransactionIdDidCommit(HeapTupleHeaderGetRawXmax(header));
+		return InvalidTransactionId;
+	if ((header->t_infomask & HEAP_XMAX_COMMITTED) ||
+		(!TransactionIdIsInProgress(xmax) && TransactionIdDidCommit(xmax)))
+		return xmax;
+	return InvalidTransactionId;
 }
 
 static void
@@ -133,7 +137,8 @@ take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m
 	m->inserter = who_of(state);
 	m->insert_xid = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	m->insert_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
-	m->in_delta = !was_moved(tuple);
+	m->mover_xid = mover_of(tuple);
+	m->in_delta = !TransactionIdIsValid(m->mover_xid);
 	if (HeapTupleHeaderIsSpeculative(tuple->t_data))
 		m->speculative_token = HeapTupleHeaderGetSpeculativeToken(tuple->t_data);
 	memcpy(&header, VARDATA_ANY(data), sizeof(header));
@@ -198,6 +203,33 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 
 /* ---- row locks ---- */
 
+/* Does a running transaction hold a lock on the row, as far as its lock tuple says? */
+static bool
+is_locked(LhMarks *marks, const LhRowMarks *m)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	bool		locked;
+
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple.t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
+		return false;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	/* an xmax that is no lock is that of VACUUM */
+	if ((tuple.t_data->t_infomask & HEAP_XMAX_INVALID) ||
+		!HEAP_XMAX_IS_LOCKED_ONLY(tuple.t_data->t_infomask))
+		locked = false;
+	else if (tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI)
+		locked = MultiXactIdIsRunning(HeapTupleHeaderGetRawXmax(tuple.t_data), true);
+	else
+		locked = TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(tuple.t_data));
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	ReleaseBuffer(buffer);
+	return locked;
+}
+
 static TM_Result
 lock_lock_tuple(LhMarks *marks, ItemPointer tid, CommandId cid, LockTupleMode mode, LockWaitPolicy policy)
 {
@@ -236,7 +268,8 @@ lock_all(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
 		LhRowMarks	ancestor;
 
 		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
-		if (!ItemPointerIsValid(&ancestor.lock_tid))
+		/* nobody begins to lock an ancestor: that is done for good when it is not locked now */
+		if (!is_locked(marks, &ancestor))
 			continue;
 		result = lock_lock_tuple(marks, &ancestor.lock_tid, cid, mode, policy);
 		if (result != TM_Ok)
@@ -420,32 +453,6 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 
 /* ---- lineage ---- */
 
-/* Does a running transaction hold a lock on the row, as far as its lock tuple says? */
-static bool
-is_locked(LhMarks *marks, const LhRowMarks *m)
-{
-	HeapTupleData tuple;
-	Buffer		buffer;
-	bool		locked;
-
-	if (!ItemPointerIsValid(&m->lock_tid))
-		return false;
-	tuple.t_self = m->lock_tid;
-	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
-		return false;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (tuple.t_data->t_infomask & HEAP_XMAX_INVALID)
-		locked = false;
-	else if (tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI)
-		locked = MultiXactIdIsRunning(HeapTupleHeaderGetRawXmax(tuple.t_data),
-									  HEAP_XMAX_IS_LOCKED_ONLY(tuple.t_data->t_infomask));
-	else
-		locked = TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(tuple.t_data));
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(buffer);
-	return locked;
-}
-
 bool
 lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m)
 {
@@ -541,7 +548,13 @@ lh_marks_sweep(Relation rel, const LhRowIds *needed)
 		CHECK_FOR_INTERRUPTS();
 		if ((kind == KIND_LOCK && !lh_row_ids_contain(needed, key >> KIND_BITS)) ||
 			(kind == KIND_LINEAGE && !is_lineage_needed(marks, tuple)))
-			simple_heap_delete(marks->delta.toast, &tuple->t_self);
+		{
+			/* not if a younger row's locker is asking it just now */
+			TM_FailureData failure;
+
+			(void) heap_delete(marks->delta.toast, &tuple->t_self, GetCurrentCommandId(true),
+							   InvalidSnapshot, false, &failure, false);
+		}
 	}
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

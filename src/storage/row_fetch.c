@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -337,4 +338,41 @@ lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot)
 	if (m.inserter != LH_WHO_NOBODY && (m.in_delta || m.inserter != LH_WHO_COMMITTED))
 		return judge_inserter(&m, snapshot);
 	return is_in_file(rel, row_id, snapshot);
+}
+
+static bool
+in_any_file(const LhFile *file, void *arg)
+{
+	return true;
+}
+
+/*
+ * A row that is nowhere is dead if it was settled: if the transaction that got
+ * its id has ended, as far as the oldest snapshot is concerned, and might have
+ * left it in a file that this snapshot sees.
+ */
+bool
+lh_row_is_dead_to_all(Relation rel, uint64 row_id)
+{
+	GlobalVisState *vistest = GlobalVisTestFor(rel);
+	LhMarks    *marks;
+	LhRowMarks	m;
+	LhIdentity	identity;
+
+	if (!lh_delta_exists(rel))
+		return false;
+	marks = lh_marks_begin(rel, AccessShareLock);
+	lh_marks_look(marks, row_id, &m);
+	lh_marks_end(marks);
+	if (m.deleter == LH_WHO_COMMITTED)
+		return GlobalVisTestIsRemovableXid(vistest, m.delete_xid);
+	if (m.deleter != LH_WHO_NOBODY)
+		return false;
+	if (m.inserter != LH_WHO_NOBODY &&
+		(m.in_delta || !GlobalVisTestIsRemovableXid(vistest, m.mover_xid)))
+		return false;
+	if (row_id >= lh_metapage_settled(rel))
+		return false;
+	lh_metapage_read(rel, &identity);
+	return lh_file_find(identity.storage_id, row_id, SnapshotAny, in_any_file, NULL) == NULL;
 }

@@ -5,7 +5,9 @@
 #include "postgres.h"
 
 #include "access/relscan.h"
+#include "access/transam.h"
 #include "storage/predicate.h"
+#include "storage/procarray.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -170,7 +172,11 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	if (asks_for_liveness(snapshot))
 	{
 		if (!lh_row_is_live(rel, lh_tid_to_row_id(tid), snapshot))
+		{
+			if (all_dead != NULL)
+				*all_dead = lh_row_is_dead_to_all(rel, lh_tid_to_row_id(tid));
 			return false;
+		}
 		lh_slot_store_unread(slot, rel, tid);
 		return true;
 	}
@@ -180,20 +186,31 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 		fetch->fetch = lh_row_fetch_begin(rel);
 	}
 	if (!lh_row_fetch(fetch->fetch, lh_tid_to_row_id(tid), slot->tts_tupleDescriptor, snapshot, &row))
+	{
+		if (all_dead != NULL)
+			*all_dead = lh_row_is_dead_to_all(rel, lh_tid_to_row_id(tid));
 		return false;
+	}
 	PredicateLockTID(rel, tid, snapshot, row.xmin);
 	lh_slot_store(slot, &row, RelationGetRelid(rel));
 	return true;
 }
 
 /*
- * Which index entries are dead to everybody is found out by VACUUM; here
- * nothing is vouched for but what the index knows already.
+ * Entries that an index scan has found to be dead to everybody go; for others
+ * nothing is vouched for here.  What was dead to everybody then, is so with
+ * the horizon of now: standbys are told about that one.
  */
 TransactionId
 lh_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 {
+	TransactionId newest = GetOldestNonRemovableTransactionId(rel);
+
 	if (delstate->bottomup)
+	{
 		delstate->ndeltids = 0;
-	return InvalidTransactionId;
+		return InvalidTransactionId;
+	}
+	TransactionIdRetreat(newest);
+	return newest;
 }

@@ -8,9 +8,8 @@
  * the time.
  *
  * A row id that is neither in the delta nor in a file may belong to a
- * statement that is still writing its file.  Only ids that were handed out
- * before the last VACUUM began, to transactions that have ended since, are
- * taken for dead because they are nowhere.
+ * statement that is still writing its file.  Only settled ids
+ * (lh_metapage_settle) are taken for dead because they are nowhere.
  */
 #include "postgres.h"
 
@@ -140,7 +139,7 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 	if (rel->rd_rel->relhasindex || !lh_delta_is_empty(rel))
 	{
 		pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
-		cleaning.settled = lh_metapage_begin_vacuum(rel, horizon);
+		cleaning.settled = lh_metapage_settle(rel, horizon);
 		cleaning.needed = lh_survey_rows(rel, snapshot, horizon);
 		if (lh_delta_exists(rel))
 			lh_marks_sweep(rel, cleaning.needed);
