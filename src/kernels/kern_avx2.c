@@ -197,6 +197,34 @@ narrow(size_t n, const float *from, LhHalf *to)
 		to[i] = (LhHalf) _cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT);
 }
 
+/* ---- numbers as text ---- */
+
+/*
+ * The digits are shuffled to the end, behind zeros; then pairs, fours and
+ * eights are put together.
+ */
+PRIMITIVE int
+digits16(const char *p, uint64_t *value)
+{
+	static const int8_t slots[32] = {
+		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	};
+	__m128i		digits = _mm_sub_epi8(_mm_loadu_si128((const __m128i *) p), _mm_set1_epi8('0'));
+	__m128i		is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
+	int			n = __builtin_ctz(~(unsigned) _mm_movemask_epi8(is_digit));
+	__m128i		x = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *) (slots + n)));
+
+	x = _mm_maddubs_epi16(x, _mm_set1_epi16(10 | 1 << 8));
+	x = _mm_madd_epi16(x, _mm_set1_epi32(100 | 1 << 16));
+	x = _mm_packus_epi32(x, x);
+	x = _mm_madd_epi16(x, _mm_set1_epi32(10000 | 1 << 16));
+	*value = (uint64_t) (uint32_t) _mm_cvtsi128_si32(x) * 100000000 + (uint32_t) _mm_extract_epi32(x, 1);
+	return n;
+}
+
+#include "kern_decimal_int.h"
+
 void
 lh_kern_avx2(LhKernels *kernels)
 {
@@ -204,6 +232,7 @@ lh_kern_avx2(LhKernels *kernels)
 	fill_sparse(kernels);
 	kernels->hamming = hamming;
 	kernels->jaccard = jaccard;
+	kernels->decimals = decimals;
 	kernels->widen = widen;
 	kernels->narrow = narrow;
 }

@@ -95,6 +95,7 @@ lh_kernels_init(LhKernels *kernels, uint32_t cpu)
 {
 	kernels->cpu = cpu;
 	lh_kern_portable(kernels);
+	lh_kern_decimal(kernels);
 #ifdef LH_KERN_X86
 	if (cpu & LH_CPU_AVX2)
 		lh_kern_avx2(kernels);

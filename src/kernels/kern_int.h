@@ -15,6 +15,7 @@
 #endif
 
 extern void lh_kern_portable(LhKernels *kernels);
+extern void lh_kern_decimal(LhKernels *kernels);
 #ifdef LH_KERN_X86
 extern void lh_kern_avx2(LhKernels *kernels);
 extern void lh_kern_avx512(LhKernels *kernels);

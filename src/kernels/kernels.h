@@ -103,6 +103,13 @@ typedef struct LhKernels
 	/* Conversions; narrowing rounds to nearest even, too large becomes infinite. */
 	void		(*widen) (size_t n, const LhHalf *from, float *to);
 	void		(*narrow) (size_t n, const float *from, LhHalf *to);
+
+	/*
+	 * Reads numbers that are each followed by a comma and maybe a blank, as
+	 * the nearest floats, as long as lh_decimal_to_float() would take them and
+	 * at most max; returns how many, with *text at what follows the last one.
+	 */
+	size_t		(*decimals) (const char **text, const char *end, float *out, size_t max);
 } LhKernels;
 
 /* Fills every entry with the fastest function that needs no more than `cpu`. */

@@ -193,6 +193,7 @@ assemble_vector(Assembly *a, const LhConv *conv, bool *isnull)
 {
 	LhLeafCursor *c = &a->cursors[conv->guide];
 	int64		first = c->slot;
+	int64		end;
 	float	   *widened = NULL;
 	const float *x;
 	Datum		value;
@@ -203,13 +204,13 @@ assemble_vector(Assembly *a, const LhConv *conv, bool *isnull)
 		skip_level(a, conv->node);
 		return (Datum) 0;
 	}
-	do
-	{
+	end = c->level + 1;
+	if (c->vector->rep != NULL)
+		while (end < c->vector->n_levels && c->vector->rep[end] >= conv->repeated_rep)
+			end++;
+	for (; c->level < end; c->level++, c->slot++)
 		if (def_at(a, conv->guide) < c->node->max_def)
 			lh_column_corrupt(a->dec->priv->column, "a vector has no elements, or null ones");
-		c->level++;
-		c->slot++;
-	} while (rep_at(a, conv->guide) >= conv->repeated_rep);
 	if (c->slot > c->vector->n_values)
 		bad_levels(a);
 

@@ -24,11 +24,21 @@ LH_FUNCTION(lh_halfvec_typmod_in);
 
 /* ---- text ---- */
 
-/* The token at pos as a half; the number's own text stands in the error. */
+/* Will none of them be too large for a half, however it is rounded? */
+static bool
+all_fit_half(const float *x, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!(fabsf(x[i]) <= 65504))
+			return false;
+	return true;
+}
+
+/* The number from `token` to pos; its own text stands in the error. */
 static bool
 check_half(LhVecText *t, const char *token, float f)
 {
-	if (unlikely((lh_float_to_half(f) & 0x7fff) == 0x7c00))
+	if ((lh_float_to_half(f) & 0x7fff) == 0x7c00)
 		ereturn(t->escontext, false,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("\"%s\" is out of range for type %s",
@@ -36,11 +46,26 @@ check_half(LhVecText *t, const char *token, float f)
 	return true;
 }
 
+/* Most elements are plain numbers, and the kernel takes them in one go; how many. */
+static int
+parse_plain(LhVecText *t, float *x)
+{
+	const char *start = t->pos;
+	int			n = (int) lh_kern.decimals(&t->pos, t->end, x, t->type->max_dim);
+
+	if (t->type->half && !all_fit_half(x, n))
+	{
+		t->pos = start;			/* one by one, for the error */
+		n = 0;
+	}
+	return n;
+}
+
 /* "[1,2,3]" into x, which has room for the type's maximum; false: a soft error. */
 static bool
 parse_dense(LhVecText *t, float *x, int *dim)
 {
-	int			n = 0;
+	int			n;
 
 	lh_text_skip(t);
 	if (*t->pos != '[')
@@ -49,6 +74,7 @@ parse_dense(LhVecText *t, float *x, int *dim)
 	lh_text_skip(t);
 	if (*t->pos == ']')
 		return lh_check_dim(t->type, 0, t->escontext);
+	n = parse_plain(t, x);
 	for (;;)
 	{
 		const char *token;
@@ -61,8 +87,7 @@ parse_dense(LhVecText *t, float *x, int *dim)
 		token = t->pos;
 		if (!lh_text_float(t, true, &x[n]))
 			return false;
-		/* Most are small: no call for them. */
-		if (t->type->half && !(fabsf(x[n]) < 65504) && !check_half(t, token, x[n]))
+		if (t->type->half && !check_half(t, token, x[n]))
 			return false;
 		n++;
 		lh_text_skip(t);

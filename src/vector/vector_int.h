@@ -76,7 +76,15 @@ typedef struct LhVecText
 } LhVecText;
 
 extern void lh_text_init(LhVecText *t, const LhVecType *type, char *text, Node *escontext);
-extern void lh_text_skip(LhVecText *t);	/* white space */
+
+/* White space as the input of arrays skips it, whatever the locale. */
+static inline void
+lh_text_skip(LhVecText *t)
+{
+	while (unlikely(*t->pos <= ' ' && (*t->pos == ' ' || (*t->pos >= '\t' && *t->pos <= '\r'))))
+		t->pos++;
+}
+
 /* The syntax error, with the detail if not NULL; always false. */
 extern bool lh_text_bad(LhVecText *t, const char *detail);
 /* A finite float; tiny says whether numbers below the type's range become zero. */

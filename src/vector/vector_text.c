@@ -20,14 +20,6 @@ lh_text_init(LhVecText *t, const LhVecType *type, char *text, Node *escontext)
 	t->escontext = escontext;
 }
 
-/* As the input of arrays skips it, whatever the locale. */
-void
-lh_text_skip(LhVecText *t)
-{
-	while (*t->pos == ' ' || (*t->pos >= '\t' && *t->pos <= '\r'))
-		t->pos++;
-}
-
 bool
 lh_text_bad(LhVecText *t, const char *detail)
 {

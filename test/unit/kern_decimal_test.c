@@ -104,6 +104,61 @@ LH_TEST(kern_decimal_nearest)
 		LH_CHECK(unsure[kind] * 1000 <= n);
 }
 
+/* Lists with and without blanks, by each instruction set, up to their first rubbish. */
+static void
+check_list(const LhKernels *k, int n_wanted, bool blanks)
+{
+	char	   *text = malloc((size_t) n_wanted * 160 + 16);
+	float	   *nearest = malloc(sizeof(float) * (size_t) (n_wanted + 1));
+	float	   *got = malloc(sizeof(float) * (size_t) (n_wanted + 1));
+	char	   *exact;
+	const char *pos;
+	size_t		len = 0;
+	int			n = 0;
+
+	while (n < n_wanted)
+	{
+		char		one[128];
+		char	   *behind;
+		const char *next;
+		float		f;
+
+		random_decimal(one, sizeof(one) - 1, (int) (next_random() % 7));
+		nearest[n] = strtof(one, &behind);
+		if (!lh_decimal_to_float(one, one + strlen(one), &next, &f) || *behind != 0)
+			continue;
+		len += (size_t) sprintf(text + len, blanks ? "%s, " : "%s,", one);
+		n++;
+	}
+	len += (size_t) sprintf(text + len, "x,1,");
+	exact = malloc(len);
+	memcpy(exact, text, len);
+	pos = exact;
+	if (k->decimals(&pos, exact + len, got, (size_t) n + 1) != (size_t) n || *pos != 'x')
+		lh_test_fail(__FILE__, __LINE__, "a list of %d numbers ends early", n);
+	for (int i = 0; i < n && !lh_test_failed(); i++)
+		if (memcmp(&got[i], &nearest[i], sizeof(float)) != 0)
+			lh_test_fail(__FILE__, __LINE__, "number %d of a list: %.9g, not %.9g", i, (double) got[i], (double) nearest[i]);
+	free(text);
+	free(nearest);
+	free(got);
+	free(exact);
+}
+
+LH_TEST(kern_decimal_lists)
+{
+	LhKernels	k;
+
+	for (int all = 0; all < 2; all++)
+	{
+		lh_kernels_init(&k, all ? lh_cpu_detect() : 0);
+		for (int n = 0; n < 300 && !lh_test_failed(); n++)
+			check_list(&k, n, n % 2 == 0);
+		check_list(&k, 50000, false);
+		LH_GIVE_UP();
+	}
+}
+
 LH_TEST(kern_decimal_shapes)
 {
 	static const char *const refused[] = {
