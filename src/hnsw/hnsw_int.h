@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 
 #include "kernels/kernels.h"
+#include "types/pg_compat.h"
 
 /* ---- limits and defaults, pgvector's ---- */
 

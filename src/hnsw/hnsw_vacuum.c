@@ -468,25 +468,25 @@ hnsw_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkD
 
 	for (BlockNumber block = 1; block < v.n_blocks; block++)
 	{
-		vacuum_delay_point();
+		lh_vacuum_delay_point();
 		prune_page(&v, block);
 	}
 	for (BlockNumber block = 1; block < v.n_blocks; block++)
 	{
-		vacuum_delay_point();
+		lh_vacuum_delay_point();
 		change_nodes(&v, block, mark_dead);
 	}
 	wait_for_inserts(v.g);
 	repaired = palloc(sizeof(Repaired) * v.g->nodes_per_page);
 	for (BlockNumber block = 1; block < v.n_blocks; block++)
 	{
-		vacuum_delay_point();
+		lh_vacuum_delay_point();
 		repair_page(&v, block, repaired);
 	}
 	repair_entry(&v);
 	for (BlockNumber block = 1; block < v.n_blocks; block++)
 	{
-		vacuum_delay_point();
+		lh_vacuum_delay_point();
 		if (change_nodes(&v, block, free_node))
 			RecordFreeIndexPage(info->index, block);
 	}

@@ -158,7 +158,7 @@ copy_by_sort(Copy *copy, Relation index)
 static void
 copy_by_index(Copy *copy, Relation index)
 {
-	IndexScanDesc scan = index_beginscan(copy->from, index, copy->snapshot, 0, 0);
+	IndexScanDesc scan = lh_index_beginscan(copy->from, index, copy->snapshot, 0);
 
 	index_rescan(scan, NULL, 0, NULL, 0);
 	while (index_getnext_slot(scan, ForwardScanDirection, copy->slot))

@@ -262,6 +262,12 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 /* ---- the rest ---- */
 
 #if PG_VERSION_NUM >= 180000
+#define lh_vacuum_delay_point() vacuum_delay_point(false)
+#else
+#define lh_vacuum_delay_point() vacuum_delay_point()
+#endif
+
+#if PG_VERSION_NUM >= 180000
 #define lh_try_wait_for_xact(xid) ConditionalXactLockTableWait(xid, false)
 #else
 #define lh_try_wait_for_xact(xid) ConditionalXactLockTableWait(xid)

@@ -85,6 +85,25 @@ def versions(tree):
             yield f"{tree.path(file)}:{line_of(text, m.start())}: {m.group(0)} outside {COMPAT}"
 
 
+# What PostgreSQL 15 to 18 have in different ways, each with a name of ours in pg_compat.h.
+CHANGED = ("ConditionalXactLockTableWait", "INT64_MODIFIER", "INT64_HEX_FORMAT", "execute_once", "heap_form_minimal_tuple",
+           "index_beginscan", "pg_attribute_noreturn", "pg_database_ownercheck", "object_ownercheck", "pgstat_count_heap_update",
+           "pgstat_report_vacuum", "phs_locator", "phs_relid", "tuplesort_getdatum", "vac_update_relstats", "vacuum_delay_point")
+CHANGED_HEADERS = ("commands/explain.h", "storage/relfilenode.h", "storage/relfilelocator.h", "varatt.h")
+
+
+def portable(tree):
+    """what differs between PostgreSQL versions is reached through pg_compat.h"""
+    names = re.compile(r"\b(" + "|".join(CHANGED) + r")\b")
+    headers = re.compile(r'^\s*#\s*include\s*"(' + "|".join(map(re.escape, CHANGED_HEADERS)) + ')"', re.M)
+    for file in tree.sources():
+        if file.name == COMPAT:
+            continue
+        text = code(file)
+        for m in [*names.finditer(text), *headers.finditer(text)]:
+            yield f"{tree.path(file)}:{line_of(text, m.start(1))}: {m.group(1)} is not the same in all versions, see {COMPAT}"
+
+
 def errcodes(tree):
     """every ereport of ERROR and above has an errcode"""
     for file in tree.sources():
@@ -259,5 +278,5 @@ def references(tree):
                     yield f"{tree.path(file)}:{i}: {name} does not exist"
 
 
-RULES = [layers, names, private_headers, pure, versions, errcodes, messages, sizes, leftovers, layout,
+RULES = [layers, names, private_headers, pure, versions, portable, errcodes, messages, sizes, leftovers, layout,
          headers, exports, test_pairs, settings, sql_objects, references]
