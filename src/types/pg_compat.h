@@ -249,12 +249,12 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 
 #if PG_VERSION_NUM >= 180000
 #define lh_vac_update_relstats(rel, pages, tuples, xid, multi) \
-	vac_update_relstats(rel, pages, tuples, 0, 0, false, xid, multi, NULL, NULL, false)
+	vac_update_relstats(rel, pages, tuples, 0, 0, (rel)->rd_rel->relhasindex, xid, multi, NULL, NULL, false)
 #define lh_report_vacuum(rel, live, dead) \
 	pgstat_report_vacuum(RelationGetRelid(rel), (rel)->rd_rel->relisshared, live, dead, GetCurrentTimestamp())
 #else
 #define lh_vac_update_relstats(rel, pages, tuples, xid, multi) \
-	vac_update_relstats(rel, pages, tuples, 0, false, xid, multi, NULL, NULL, false)
+	vac_update_relstats(rel, pages, tuples, 0, (rel)->rd_rel->relhasindex, xid, multi, NULL, NULL, false)
 #define lh_report_vacuum(rel, live, dead) \
 	pgstat_report_vacuum(RelationGetRelid(rel), (rel)->rd_rel->relisshared, live, dead)
 #endif
