@@ -230,33 +230,72 @@ lh_toast_am(Relation rel)
 	return HEAP_TABLE_AM_OID;
 }
 
-/* Exact for files; the delta is judged by its pages. */
+/* What heap answers for a table of ten pages. */
+static double
+rows_of_ten_pages(Relation rel, int32 *attr_widths)
+{
+	int32		width = get_rel_data_width(rel, attr_widths) + MAXALIGN(SizeofHeapTupleHeader) + sizeof(ItemIdData);
+
+	return rint(10.0 * ((BLCKSZ - SizeOfPageHeaderData) / width));
+}
+
+/*
+ * Files count their rows.  The delta also holds rows that have moved to files
+ * or are dead: since the last VACUUM or ANALYZE, which counted the whole
+ * table, only the pages that it has grown by mean more rows.
+ *
+ * A table that was never counted may be growing while plans for it are kept,
+ * so it is taken for at least ten pages, as heap's is.
+ */
 void
 lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 				 double *tuples, double *allvisfrac)
 {
 	Snapshot	snapshot = RegisterSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() : GetLatestSnapshot());
+	bool		counted = rel->rd_rel->reltuples >= 0;
 	LhIdentity	identity;
 	LhFileTotals totals;
-	double		delta_pages = 0;
+	BlockNumber delta_pages = 0;
 
 	lh_metapage_read(rel, &identity);
 	lh_file_totals_estimate(identity.storage_id, snapshot, &totals);
 	UnregisterSnapshot(snapshot);
 	*tuples = (double) totals.rows;
-	*pages = 1 + (BlockNumber) Min(totals.bytes / BLCKSZ, MaxBlockNumber / 2);
+	if (counted)
+		*tuples = Max(*tuples, rel->rd_rel->reltuples);
 	*allvisfrac = 0;
 
 	if (lh_delta_exists(rel))
 	{
 		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+		BlockNumber counted_pages = counted ? toast->rd_rel->relpages : 0;
 		int32		width = get_rel_data_width(rel, attr_widths);
 
 		delta_pages = RelationGetNumberOfBlocks(toast);
 		table_close(toast, AccessShareLock);
 		/* tuple header, line pointer, key, chunk and row headers */
-		*tuples += delta_pages * (BLCKSZ - SizeOfPageHeaderData) /
-			Min(width + 64, TOAST_MAX_CHUNK_SIZE);
+		if (delta_pages > counted_pages)
+			*tuples += (double) (delta_pages - counted_pages) * (BLCKSZ - SizeOfPageHeaderData) /
+				Min(width + 64, TOAST_MAX_CHUNK_SIZE);
 	}
-	*pages += (BlockNumber) delta_pages;
+	*pages = Max(1, delta_pages + (BlockNumber) Min(totals.bytes / BLCKSZ, MaxBlockNumber / 2));
+	if (!counted && !rel->rd_rel->relhassubclass)
+	{
+		*pages = Max(*pages, 10);
+		*tuples = Max(*tuples, rows_of_ten_pages(rel, attr_widths));
+	}
+}
+
+/* The whole table has just been counted: see lh_estimate_size(). */
+void
+lh_delta_counted(Relation rel)
+{
+	Relation	toast;
+
+	if (!lh_delta_exists(rel))
+		return;
+	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	lh_vac_update_relstats(toast, RelationGetNumberOfBlocks(toast), toast->rd_rel->reltuples,
+						   InvalidTransactionId, InvalidMultiXactId);
+	table_close(toast, AccessShareLock);
 }

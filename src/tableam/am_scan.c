@@ -102,7 +102,10 @@ lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *ke
 	 * yet what it will read.
 	 */
 	if (flags & SO_TYPE_SEQSCAN)
+	{
+		pgstat_count_heap_scan(rel);
 		begin_rows(scan);
+	}
 	return (TableScanDesc) scan;
 }
 
@@ -141,6 +144,8 @@ lh_scan_rescan(TableScanDesc sscan, struct ScanKeyData *key, bool set_params,
 	}
 	else if (scan->rows != NULL)
 		lh_row_scan_rescan(scan->rows);
+	if (sscan->rs_flags & SO_TYPE_SEQSCAN)
+		pgstat_count_heap_scan(sscan->rs_rd);
 }
 
 static bool
@@ -433,9 +438,12 @@ lh_scan_analyze_next_tuple(TableScanDesc sscan, TransactionId oldest_xmin,
 		if (!lh_row_scan_next(scan->rows, slot->tts_tupleDescriptor, ForwardScanDirection, &row))
 		{
 			/* the exact number, once, whatever was looked at */
-			if (scan->analyze_rows > 0)
+			if (scan->analyze_rows >= 0)
+			{
 				*liverows += (double) scan->analyze_rows;
-			scan->analyze_rows = 0;
+				lh_delta_counted(sscan->rs_rd);
+			}
+			scan->analyze_rows = -1;
 			return false;
 		}
 

@@ -45,7 +45,7 @@ names_our_am(const char *access_method)
 /* ---- options ---- */
 
 static const char *const heap_options[] = {
-	"fillfactor", "parallel_workers", "toast_tuple_target", "user_catalog_table",
+	"fillfactor", "oids", "parallel_workers", "toast_tuple_target", "user_catalog_table",
 	"vacuum_index_cleanup", "vacuum_max_eager_freeze_failure_rate", "vacuum_truncate",
 	"log_autovacuum_min_duration"
 };
@@ -108,9 +108,9 @@ take_options(List **options, bool check)
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unrecognized option \"%s\" for a lakehouse table", def->defname),
-					 errhint("Options of lakehouse tables are bulk_threshold, compression, format_version, "
-							 "location, publish, row_group_rows and target_file_size.")));
+					 errmsg("unrecognized parameter \"%s\"", def->defname),
+					 errhint("Options of lakehouse tables, beside those of heap tables, are bulk_threshold, "
+							 "compression, format_version, location, publish, row_group_rows and target_file_size.")));
 	}
 	*options = theirs;
 	return ours;

@@ -119,6 +119,7 @@ update_statistics(Relation rel, double rows)
 						   ReadNextTransactionId() : InvalidTransactionId,
 						   MultiXactIdIsValid(rel->rd_rel->relminmxid) ?
 						   ReadNextMultiXactId() : InvalidMultiXactId);
+	lh_delta_counted(rel);
 	lh_report_vacuum(rel, rows, 0);
 }
 

@@ -94,6 +94,7 @@ extern bool lh_needs_toast_table(Relation rel);
 extern Oid	lh_toast_am(Relation rel);
 extern void lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 							 double *tuples, double *allvisfrac);
+extern void lh_delta_counted(Relation rel);
 
 /* Raises FEATURE_NOT_SUPPORTED unless the library was preloaded. */
 extern void lh_require_preload(Relation rel);
