@@ -202,8 +202,10 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 /* Index scans report to EXPLAIN since 18; ours have nobody to report to. */
 #if PG_VERSION_NUM >= 180000
 #define lh_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#define lh_index_beginscan_bitmap(index, snapshot, nkeys) index_beginscan_bitmap(index, snapshot, NULL, nkeys)
 #else
 #define lh_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
+#define lh_index_beginscan_bitmap(index, snapshot, nkeys) index_beginscan_bitmap(index, snapshot, nkeys)
 #endif
 
 #if PG_VERSION_NUM >= 160000

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "storage/lh_storage.h"
+#include "types/pg_compat.h"
 #include "version/verify_int.h"
 
 /* A row that the index must have. */
@@ -265,9 +266,9 @@ check_entry(IndexCheck *c, IndexScanDesc probe, IndexTuple tuple, IndexTuple las
 static void
 walk_btree(IndexCheck *c)
 {
-	IndexScanDesc scan = index_beginscan(c->v->rel, c->index, c->v->snapshot, 0, 0);
-	IndexScanDesc probe = index_beginscan(c->v->rel, c->index, c->v->snapshot,
-										  IndexRelationGetNumberOfKeyAttributes(c->index), 0);
+	IndexScanDesc scan = lh_index_beginscan(c->v->rel, c->index, c->v->snapshot, 0);
+	IndexScanDesc probe = lh_index_beginscan(c->v->rel, c->index, c->v->snapshot,
+											 IndexRelationGetNumberOfKeyAttributes(c->index));
 	IndexTuple	last = NULL;
 	bool		last_visible = false;
 	ItemPointer tid;
@@ -297,7 +298,7 @@ walk_btree(IndexCheck *c)
 static void
 walk_unordered(IndexCheck *c)
 {
-	IndexScanDesc scan = index_beginscan(c->v->rel, c->index, c->v->snapshot, 0, 0);
+	IndexScanDesc scan = lh_index_beginscan(c->v->rel, c->index, c->v->snapshot, 0);
 	ItemPointer tid;
 
 	index_rescan(scan, NULL, 0, NULL, 0);
@@ -319,7 +320,7 @@ walk_unordered(IndexCheck *c)
 static void
 walk_bitmap(IndexCheck *c)
 {
-	IndexScanDesc scan = index_beginscan_bitmap(c->index, c->v->snapshot, 0);
+	IndexScanDesc scan = lh_index_beginscan_bitmap(c->index, c->v->snapshot, 0);
 	TIDBitmap  *bitmap = tbm_create((Size) work_mem * 1024, NULL);
 	TIDBitmap  *rows;
 	HASH_SEQ_STATUS status;
@@ -360,7 +361,7 @@ ask_hash(IndexCheck *c, uint64 row_id, Datum *values, bool *isnull)
 		return;
 	ScanKeyEntryInitialize(&key, 0, 1, HTEqualStrategyNumber, InvalidOid, c->index->rd_indcollation[0],
 						   get_opcode(op), values[0]);
-	scan = index_beginscan(c->v->rel, c->index, c->v->snapshot, 1, 0);
+	scan = lh_index_beginscan(c->v->rel, c->index, c->v->snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
 	while (!found && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
 	{
