@@ -213,13 +213,15 @@ digits16(const char *p, uint64_t *value)
 	__m128i		digits = _mm_sub_epi8(_mm_loadu_si128((const __m128i *) p), _mm_set1_epi8('0'));
 	__m128i		is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
 	int			n = __builtin_ctz(~(unsigned) _mm_movemask_epi8(is_digit));
+	uint64_t	eights;
 	__m128i		x = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *) (slots + n)));
 
 	x = _mm_maddubs_epi16(x, _mm_set1_epi16(10 | 1 << 8));
 	x = _mm_madd_epi16(x, _mm_set1_epi32(100 | 1 << 16));
 	x = _mm_packus_epi32(x, x);
 	x = _mm_madd_epi16(x, _mm_set1_epi32(10000 | 1 << 16));
-	*value = (uint64_t) (uint32_t) _mm_cvtsi128_si32(x) * 100000000 + (uint32_t) _mm_extract_epi32(x, 1);
+	eights = (uint64_t) _mm_cvtsi128_si64(x);
+	*value = (uint32_t) eights * UINT64_C(100000000) + (eights >> 32);
 	return n;
 }
 

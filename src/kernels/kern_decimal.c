@@ -137,7 +137,7 @@ lh_decimal_to_float(const char *s, const char *end, const char **next, float *ou
 		*out = 0;
 	else if (!scale(w, e, out))
 		return false;
-	*out = negative ? -*out : *out;
+	negate_if(negative, out);
 	return true;
 }
 

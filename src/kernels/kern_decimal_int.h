@@ -7,10 +7,10 @@
  *	digits16(p, &value)	how many of the 16 characters at p, from the first,
  *						are digits, and the number they make
  *
- * The first 19 digits make an integer w, and the number is w * 10^e.  Both are
+ * The first 18 digits make an integer w, and the number is w * 10^e.  Both are
  * turned into doubles and multiplied: each of the three steps is off by half a
- * unit in the double's last place at most, and digits beyond the nineteenth
- * by less than a hundredth.  Rounding the double to a float gives the float
+ * unit in the double's last place at most, and digits beyond the eighteenth
+ * by less than a tenth.  Rounding the double to a float gives the float
  * nearest to the number unless a middle between two floats lies within that
  * error, which the double's low 29 bits tell; then, for one number in some
  * fifty million, somebody else decides.
@@ -20,13 +20,17 @@
 
 #include "kern_int.h"
 
-#define MAX_DIGITS		19		/* that fit into 64 bits */
+#define MAX_DIGITS		18		/* that fit into 63 bits */
 #define MAX_POWER		60
 
 /* The bits of a double that a float has no room for, and their middle. */
 #define SPARE_BITS		29
 #define SPARE_MIDDLE	((uint64_t) 1 << (SPARE_BITS - 1))
 #define MAX_ERROR		4		/* units in the double's last place, rounded up */
+
+/* Exponents of doubles that are normal floats, and stay finite when rounded. */
+#define MIN_EXPONENT	(1023 - 126)
+#define MAX_EXPONENT	(1023 + 126)
 
 /* 10^-60 to 10^60; multiplying takes less time than dividing. */
 static const double powers[2 * MAX_POWER + 1] = {
@@ -44,29 +48,39 @@ static const double powers[2 * MAX_POWER + 1] = {
 static const uint64_t int_powers[MAX_DIGITS + 1] = {
 	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
 	100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
-	10000000000000000, 100000000000000000, 1000000000000000000,
-	10000000000000000000u
+	10000000000000000, 100000000000000000, 1000000000000000000
 };
 
 /* w * 10^e, positive; false when the nearest float is in doubt. */
 static inline bool
 scale(uint64_t w, int64_t e, float *out)
 {
-	double		d = (double) w;
+	double		d = (double) (int64_t) w;
 	uint64_t	bits;
 	uint64_t	spare;
 
 	if (e < -MAX_POWER || e > MAX_POWER)
 		return false;
 	d *= powers[MAX_POWER + e];
-	if (!(d >= 0x1p-126 && d < 0x1p127))
-		return false;			/* float has fewer bits there, or none */
 	__builtin_memcpy(&bits, &d, sizeof(bits));
+	if ((bits >> 52) - MIN_EXPONENT > MAX_EXPONENT - MIN_EXPONENT)
+		return false;
 	spare = bits & (((uint64_t) 1 << SPARE_BITS) - 1);
 	if (spare - (SPARE_MIDDLE - MAX_ERROR) <= 2 * MAX_ERROR)
 		return false;
 	*out = (float) d;
 	return true;
+}
+
+/* The sign as a bit: a branch on it would be wrong half of the time. */
+static inline void
+negate_if(bool negative, float *f)
+{
+	uint32_t	bits;
+
+	__builtin_memcpy(&bits, f, sizeof(bits));
+	bits ^= (uint32_t) negative << 31;
+	__builtin_memcpy(f, &bits, sizeof(bits));
 }
 
 #endif							/* LH_KERN_DECIMAL_INT_H */
@@ -93,8 +107,11 @@ quick_number(const char *s, float *out)
 	s += negative;
 	if (s[1] == '.' && (unsigned char) (s[0] - '0') <= 9)
 	{
-		w = (uint64_t) (*s - '0');	/* most often, "0." */
-		s++;
+		/* Most often "0.", and then there is room for all digits. */
+		n = digits16(s + 2, &fraction);
+		w = (uint64_t) (s[0] - '0') * int_powers[n] + fraction;
+		e = -n;
+		s += 2 + n;
 	}
 	else
 	{
@@ -102,30 +119,30 @@ quick_number(const char *s, float *out)
 		if (n == 0 || n == 16)
 			return NULL;
 		s += n;
-	}
-	if (*s == '.')
-	{
-		n = digits16(++s, &fraction);
-		if (w >= int_powers[MAX_DIGITS - n])
-			return NULL;
-		w = w * int_powers[n] + fraction;
-		e = -n;
-		s += n;
-		if (n == 16)
+		if (*s == '.')
 		{
-			n = digits16(s, &fraction);
+			n = digits16(++s, &fraction);
 			if (w >= int_powers[MAX_DIGITS - n])
 				return NULL;
 			w = w * int_powers[n] + fraction;
-			e -= n;
+			e = -n;
 			s += n;
 		}
+	}
+	if (n == 16)
+	{
+		n = digits16(s, &fraction);
+		if (w >= int_powers[MAX_DIGITS - n])
+			return NULL;
+		w = w * int_powers[n] + fraction;
+		e -= n;
+		s += n;
 	}
 	if (w == 0)
 		*out = 0;
 	else if (!scale(w, e, out))
 		return NULL;
-	*out = negative ? -*out : *out;
+	negate_if(negative, out);
 	return s;
 }
 
@@ -147,7 +164,8 @@ decimals(const char **text, const char *end, float *out, size_t max)
 			break;
 		n++;
 		s = next + 1;
-		s += s < end && *s == ' ';
+		if (s < end && *s == ' ')
+			s++;
 	}
 	*text = s;
 	return n;

@@ -133,8 +133,11 @@ lh_dense_make(const LhVecType *type, const float *x, int n, Node *escontext)
 	}
 	else
 	{
-		LhVector   *v = lh_vector_new(n);
+		LhVector   *v = palloc(LH_VECTOR_SIZE(n));	/* no zeros that are written over */
 
+		SET_VARSIZE(v, LH_VECTOR_SIZE(n));
+		v->dim = (int16) n;
+		v->unused = 0;
 		memcpy(v->x, x, sizeof(float) * n);
 		return v;
 	}
