@@ -56,23 +56,24 @@ def results(folder):
 
 
 PLAN = "\x01"                             # stands before a line of a plan
-OURS = re.compile(r"^ *(->  )?(Columns|Row Groups|Row Groups Pruned|Bytes Read): ")
-NODE = re.compile(r"(Seq|Index|Custom|Function|Values|Sample|Tid|Tid Range) Scan|^ (Result|Insert|Update|Delete|Merge|Sort)\b")
+HEADER = re.compile(r" +\S|QUERY PLAN")
+ADDED = re.compile(r"^ *(Columns|Row Groups|Row Groups Pruned|Bytes Read): ")
+NODE = re.compile(r"^ *(->  )?(\w+ )*(Scan|Join|Loop|Append|Aggregate|Result|Sort|Limit|Insert|Update|Delete|Merge|Gather)\b")
 
 
 def plain(text):
     """the output with plans as heap would display them, each line marked"""
-    lines, out, at = text.split("\n"), [], 0
+    text = text.replace("Custom Scan (LakehouseScan)", "Seq Scan").replace("Custom Scan (LakehouseAggregate)", "Aggregate")
+    lines, out, at = [line for line in text.split("\n") if not ADDED.match(line)], [], 0
     while at < len(lines):
         # A result of one column: its header, dashes, rows, "(n rows)".
-        if at + 1 < len(lines) and re.fullmatch(r"-+", lines[at + 1]):
+        if at + 1 < len(lines) and HEADER.match(lines[at]) and re.fullmatch(r"---+", lines[at + 1]):
             end = at + 2
-            while end < len(lines) and not re.fullmatch(r"\(\d+ rows?\)", lines[end]) and lines[end].startswith(" "):
+            while end < len(lines) and lines[end] and not re.fullmatch(r"\(\d+ rows?\)", lines[end]):
                 end += 1
             rows = lines[at + 2:end]
             if "QUERY PLAN" in lines[at] or any(NODE.search(row) for row in rows):
-                shown = [row.replace("Custom Scan (LakehouseScan)", "Seq Scan") for row in rows if not OURS.match(row)]
-                out += [PLAN + line.rstrip() for line in [lines[at].strip(), "---", *shown]]
+                out += [PLAN + line.rstrip() for line in [lines[at].strip(), "---", *rows]]
                 at = end + 1
                 continue
         out.append(lines[at])
