@@ -15,6 +15,7 @@
 
 #include "executor/executor.h"
 #include "executor/instrument.h"
+#include "pgstat.h"
 #include "utils/rel.h"
 
 #include "exec/exec_int.h"
@@ -189,9 +190,12 @@ aggregate(LhAggState *state)
 static void
 count_rows(LhAggState *state)
 {
-	int64		count = lh_row_count(state->scan->css.ss.ss_currentRelation,
-									 state->css.ss.ps.state->es_snapshot);
+	Relation	rel = state->scan->css.ss.ss_currentRelation;
+	int64		count = lh_row_count(rel, state->css.ss.ps.state->es_snapshot);
 
+	/* for the statistics of use this is a scan like any other */
+	pgstat_count_heap_scan(rel);
+	pgstat_count_index_tuples(rel, count);
 	for (int i = 0; i < state->n_accums; i++)
 		lh_accum_rows(state->accums[i], count);
 }

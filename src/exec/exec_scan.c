@@ -173,6 +173,8 @@ lh_scan_next_batch(LhScanState *state, ScanDirection direction)
 		state->decoded = state->filtered = false;
 		state->masked = batch->live != NULL;
 		state->n_selected = batch->n_live;
+		/* the counter of tuples returned is the same for tables and indexes */
+		pgstat_count_index_tuples(state->css.ss.ss_currentRelation, batch->n_live);
 		if (batch->reader == NULL)
 			return true;
 		select_rows(state, batch);
@@ -243,7 +245,6 @@ lh_scan_store(LhScanState *state, int row)
 		lh_slot_set_origin(slot, lh_file_inserter(lh_file_reader_file(state->batch.reader)), FirstCommandId);
 	lh_row_id_to_tid(row_id, &slot->tts_tid);
 	slot->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
-	pgstat_count_heap_getnext(state->css.ss.ss_currentRelation);
 }
 
 static TupleTableSlot *
@@ -318,7 +319,10 @@ rescan(CustomScanState *css)
 
 	ExecScanReScan(&css->ss);
 	if (state->rows != NULL)
+	{
 		lh_row_scan_rescan(state->rows);
+		pgstat_count_heap_scan(css->ss.ss_currentRelation);
+	}
 	state->batch.n_rows = state->row = 0;
 	lh_clauses_reset(state->clauses);
 }

@@ -25,6 +25,7 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -43,6 +44,23 @@ lh_require_preload(Relation rel)
 				 errhint("Add this line to postgresql.conf and restart the server: shared_preload_libraries = 'lakehouse'")));
 }
 
+/*
+ * Temporary and unlogged tables are heap's: they are never published.  What
+ * the user creates comes here as heap's already (am_utility.c); this is the
+ * transient table of REFRESH MATERIALIZED VIEW CONCURRENTLY, whose access
+ * method core takes from the view.  Its pg_class row will be made of the
+ * relcache entry.
+ */
+static void
+become_heap(Relation rel, const RelFileNode *newrnode, char persistence,
+			TransactionId *freeze_xid, MultiXactId *minmulti)
+{
+	rel->rd_rel->relam = HEAP_TABLE_AM_OID;
+	rel->rd_amhandler = F_HEAP_TABLEAM_HANDLER;
+	rel->rd_tableam = GetHeapamTableAmRoutine();
+	rel->rd_tableam->relation_set_new_filenode(rel, newrnode, persistence, freeze_xid, minmulti);
+}
+
 void
 lh_set_new_filenode(Relation rel, const RelFileNode *newrnode, char persistence,
 					TransactionId *freeze_xid, MultiXactId *minmulti)
@@ -52,12 +70,10 @@ lh_set_new_filenode(Relation rel, const RelFileNode *newrnode, char persistence,
 
 	lh_require_preload(rel);
 	if (persistence != RELPERSISTENCE_PERMANENT)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("access method \"lakehouse\" does not store temporary or unlogged tables"),
-				 errdetail("Table \"%s\" would have to be published, yet not survive a crash.",
-						   RelationGetRelationName(rel)),
-				 errhint("Create it with USING heap.")));
+	{
+		become_heap(rel, newrnode, persistence, freeze_xid, minmulti);
+		return;
+	}
 	if (!is_new)
 	{
 		lh_statement_end(rel);
