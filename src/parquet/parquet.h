@@ -320,6 +320,12 @@ extern LhStatus lh_pq_column_open(const LhPqFileMeta *meta, int row_group, int l
  */
 extern LhStatus lh_pq_column_read(LhPqColumnReader *r, int64_t max_rows, LhPqVector *out, LhError *err);
 extern LhStatus lh_pq_column_skip(LhPqColumnReader *r, int64_t rows, LhError *err);
+/*
+ * Gives a reader opened on pages others of the same chunk, from row boundary to
+ * row boundary.  The last vector is no longer valid.
+ */
+extern LhStatus lh_pq_column_set_pages(LhPqColumnReader *reader, const uint8_t *pages, size_t pages_len,
+									   int64_t n_rows, LhError *err);
 extern void lh_pq_column_close(LhPqColumnReader *r);	/* NULL allowed */
 
 /* ---- reader: page index, for reading a few rows of a chunk ---- */

@@ -110,6 +110,23 @@ lh_pq_column_open_pages(const LhPqFileMeta *meta, int row_group, int leaf,
 	return LH_OK;
 }
 
+LhStatus
+lh_pq_column_set_pages(LhPqColumnReader *r, const uint8_t *pages, size_t pages_len, int64_t n_rows,
+					   LhError *err)
+{
+	if (n_rows < 0)
+		return lh_fail(err, LH_ERR_INVALID, -1, "pages have no %lld rows", (long long) n_rows);
+	r->start = r->pos = pages;
+	r->end = pages + pages_len;
+	r->levels_left = -1;
+	r->rows_left = n_rows;
+	r->opened = false;
+	r->page_left = 0;
+	r->ahead_at = r->ahead_n = 0;
+	r->last.len = 0;
+	return LH_OK;
+}
+
 static void
 free_memory(LhPqColumnReader *r, LhPqPageMemory *m)
 {

@@ -8,7 +8,8 @@
  * reader moves forward only; going back opens it again.
  *
  * Two row groups are held: the selected one, and one whose chunks are being
- * fetched ahead.
+ * fetched ahead.  A sparse reader, which reads pages, holds a few more, as
+ * single rows come from anywhere.
  *
  * Memory contexts: `cxt` for the file, one for the bytes and column readers of
  * each row group, `batch_cxt` for by-reference values of a batch.
@@ -36,7 +37,6 @@ typedef struct LeafReader
 	/* when few rows are looked at: pages instead of the whole chunk */
 	bool		has_index;
 	LhPqOffsetIndex index;
-	uint8_t    *dictionary;		/* NULL: not fetched, or none */
 	uint8_t    *pages;
 	LhPqVector	vector;
 } LeafReader;
@@ -61,6 +61,9 @@ typedef struct ColumnState
 	bool	   *isnull;
 } ColumnState;
 
+#define MAX_GROUPS		16
+#define MAX_SPARSE_LEAVES	64	/* of all groups held, whose pages stay in memory */
+
 struct LhFileReader
 {
 	MemoryContext cxt;
@@ -72,9 +75,11 @@ struct LhFileReader
 	ColumnState *columns;		/* [desc->natts] */
 	int			exact_leaf;		/* -1: none */
 	int			row_id_leaf;	/* -1: none */
-	GroupState	groups[2];
+	int			n_groups;
+	GroupState	groups[MAX_GROUPS];
 	GroupState *group;			/* the selected one */
-	GroupState *ahead;			/* the other */
+	GroupState *ahead;			/* the other, unless the reader is sparse */
+	int			next_victim;	/* in a sparse reader */
 	int64		batch;			/* number of the current batch, from 1 */
 	int64		batch_start;
 	int			batch_rows;
@@ -92,20 +97,19 @@ file_leaf(const LhPqFileMeta *meta, int field_id)
 	return node != NULL && !node->is_group ? node->first_leaf : -1;
 }
 
-LhFileReader *
-lh_file_reader_open(const LhFile *file, TupleDesc desc)
+static LhFileReader *
+open_reader(const LhFile *file, LhPqFileMeta *meta, TupleDesc desc, int n_groups)
 {
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse file reader", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhFileReader *reader = palloc0(sizeof(LhFileReader));
 
-	reader->cxt = cxt;
-	reader->batch_cxt = AllocSetContextCreate(cxt, "lakehouse batch", ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < 2; i++)
+	reader->cxt = CurrentMemoryContext;
+	reader->batch_cxt = AllocSetContextCreate(reader->cxt, "lakehouse batch", ALLOCSET_DEFAULT_SIZES);
+	reader->n_groups = n_groups;
+	for (int i = 0; i < n_groups; i++)
 	{
 		GroupState *group = &reader->groups[i];
 
-		group->cxt = AllocSetContextCreate(cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
+		group->cxt = AllocSetContextCreate(reader->cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
 		group->alloc = lh_palloc_alloc(group->cxt);
 		group->row_group = -1;
 	}
@@ -114,7 +118,7 @@ lh_file_reader_open(const LhFile *file, TupleDesc desc)
 	reader->file = file;
 	reader->desc = desc;
 	reader->store = lh_store_open(file->location);
-	reader->meta = lh_file_meta(file);
+	reader->meta = meta;
 	reader->columns = palloc0(sizeof(ColumnState) * Max(desc->natts, 1));
 	reader->exact_leaf = file_leaf(reader->meta, LH_FIELD_EXACT);
 	reader->row_id_leaf = file_leaf(reader->meta, LH_FIELD_ROW_ID);
@@ -122,6 +126,30 @@ lh_file_reader_open(const LhFile *file, TupleDesc desc)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("data file \"%s\" has no row ids", file->name)));
+	return reader;
+}
+
+LhFileReader *
+lh_file_reader_open(const LhFile *file, TupleDesc desc)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse file reader", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	LhFileReader *reader = open_reader(file, lh_file_meta(file), desc, 2);
+
+	MemoryContextSwitchTo(old);
+	return reader;
+}
+
+LhFileReader *
+lh_file_reader_open_sparse(const LhFile *file, const LhFile *kept, TupleDesc desc)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse file reader", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	LhPqFileMeta *meta = lh_file_meta(file);
+	int			n_groups = MAX_SPARSE_LEAVES / Max(meta->schema.n_leaves, 1);
+	LhFileReader *reader = open_reader(kept, meta, desc, Max(2, Min(MAX_GROUPS, n_groups)));
+
+	reader->sparse = true;
 	MemoryContextSwitchTo(old);
 	return reader;
 }
@@ -174,6 +202,22 @@ reset_group(LhFileReader *reader, GroupState *group, int row_group)
 											   sizeof(LeafReader) * reader->meta->schema.n_leaves);
 }
 
+static void
+select_sparse_group(LhFileReader *reader, int row_group)
+{
+	for (int i = 0; i < reader->n_groups; i++)
+	{
+		if (reader->groups[i].row_group == row_group)
+		{
+			reader->group = &reader->groups[i];
+			return;
+		}
+	}
+	reader->group = &reader->groups[reader->next_victim];
+	reader->next_victim = (reader->next_victim + 1) % reader->n_groups;
+	reset_group(reader, reader->group, row_group);
+}
+
 /* Selecting the same row group again keeps what was fetched: a rescan needs it. */
 void
 lh_file_reader_group(LhFileReader *reader, int row_group)
@@ -182,6 +226,11 @@ lh_file_reader_group(LhFileReader *reader, int row_group)
 	drop_batch(reader);
 	if (reader->group->row_group == row_group)
 		return;
+	if (reader->sparse)
+	{
+		select_sparse_group(reader, row_group);
+		return;
+	}
 	if (reader->ahead->row_group == row_group)
 	{
 		GroupState *group = reader->ahead;
@@ -250,12 +299,6 @@ submit_leaf(LhFileReader *reader, GroupState *group, int leaf)
 
 /* ---- a few rows: by the page index ---- */
 
-void
-lh_file_reader_sparse(LhFileReader *reader)
-{
-	reader->sparse = true;
-}
-
 static uint8_t *
 read_range(LhFileReader *reader, GroupState *group, int64 offset, int64 len)
 {
@@ -316,6 +359,8 @@ open_pages(LhFileReader *reader, int leaf)
 	const LhPqChunk *chunk = leaf_chunk(reader, group, leaf);
 	int64		batch_end = reader->batch_start + reader->batch_rows;
 	int64		dictionary_len;
+	uint8_t    *dictionary = NULL;
+	int64		pages_len;
 	const LhPqPageLocation *first;
 	const LhPqPageLocation *last;
 	LhError		error;
@@ -328,23 +373,29 @@ open_pages(LhFileReader *reader, int leaf)
 		load_index(reader, group, leaf);
 	if (lr->index.n_pages == 0)
 		return false;
-	lh_pq_column_close(lr->reader);
-	lr->reader = NULL;
 	if (lr->pages != NULL)
 		pfree(lr->pages);
 	lr->pages = NULL;
-
-	dictionary_len = chunk->dictionary_page_offset >= 0 ? lr->index.pages[0].offset - chunk->start : 0;
-	if (dictionary_len > 0 && lr->dictionary == NULL)
-		lr->dictionary = read_range(reader, group, chunk->start, dictionary_len);
 	first = &lr->index.pages[find_page(&lr->index, reader->batch_start)];
 	last = &lr->index.pages[find_page(&lr->index, batch_end - 1)];
 	lr->end_row = page_end(reader, &lr->index, (int) (last - lr->index.pages));
 	lr->next_row = first->first_row;
-	lr->pages = read_range(reader, group, first->offset, last->offset + last->size - first->offset);
-	lh_report(lh_pq_column_open_pages(reader->meta, group->row_group, leaf, lr->dictionary, dictionary_len,
-									  lr->pages, last->offset + last->size - first->offset,
-									  lr->end_row - lr->next_row, &group->alloc, &lr->reader, &error),
+	pages_len = last->offset + last->size - first->offset;
+	lr->pages = read_range(reader, group, first->offset, pages_len);
+	if (lr->reader != NULL)
+	{
+		/* its dictionary stays */
+		lh_report(lh_pq_column_set_pages(lr->reader, lr->pages, pages_len, lr->end_row - lr->next_row, &error),
+				  &error, reader->file->name);
+		return true;
+	}
+	dictionary_len = chunk->dictionary_page_offset >= 0 ? lr->index.pages[0].offset - chunk->start : 0;
+	/* its values may point into what was read: it stays as long as the group does */
+	if (dictionary_len > 0)
+		dictionary = read_range(reader, group, chunk->start, dictionary_len);
+	lh_report(lh_pq_column_open_pages(reader->meta, group->row_group, leaf, dictionary, dictionary_len,
+									  lr->pages, pages_len, lr->end_row - lr->next_row,
+									  &group->alloc, &lr->reader, &error),
 			  &error, reader->file->name);
 	return true;
 }

@@ -254,12 +254,24 @@ extern const LhPqVector *lh_file_reader_vector(LhFileReader *reader, int attnum)
 extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
 									const AttrNumber *columns, int n_columns, bool row_ids);
 
-/* Few rows of each row group will be looked at: reads pages, by the page index. */
-extern void lh_file_reader_sparse(LhFileReader *reader);
+/*
+ * A reader of which few rows are looked at: reads pages, by the page index.
+ * `kept` is a copy of `file` that lives as long as the reader does.
+ */
+extern LhFileReader *lh_file_reader_open_sparse(const LhFile *file, const LhFile *kept, TupleDesc desc);
 extern void lh_file_reader_close(LhFileReader *reader);
 
 /* xmin of the file's rows, as far as it is known; FrozenTransactionId else. */
 extern TransactionId lh_file_inserter(const LhFile *file);
+
+/*
+ * Sparse readers that stay open between statements (reader_cache.c).  To be
+ * returned in the same transaction; after an error, the end of the
+ * transaction drops those that were not.
+ */
+extern LhFileReader *lh_reader_borrow(const LhFile *file, TupleDesc desc);
+extern void lh_reader_return(LhFileReader *reader);
+extern void lh_reader_forget_lent(void);
 
 /* ---- scan over files and delta (row_scan.c) ---- */
 

@@ -26,7 +26,7 @@ struct LhRowFetch
 	LhDeltaScan *delta;			/* holds the last tuple */
 	Snapshot	delta_snapshot; /* of that scan */
 	LhFile	   *file;			/* NULL: none */
-	LhFileReader *reader;		/* NULL: not read yet */
+	LhFileReader *reader;		/* borrowed; NULL: not read yet */
 	Snapshot	file_snapshot;	/* that saw the file */
 	CommandId	file_curcid;
 };
@@ -90,11 +90,17 @@ typedef struct Holds
 } Holds;
 
 static void
-forget_file(LhRowFetch *fetch)
+return_reader(LhRowFetch *fetch)
 {
 	if (fetch->reader != NULL)
-		lh_file_reader_close(fetch->reader);
+		lh_reader_return(fetch->reader);
 	fetch->reader = NULL;
+}
+
+static void
+forget_file(LhRowFetch *fetch)
+{
+	return_reader(fetch);
 	fetch->file = NULL;
 	MemoryContextReset(fetch->file_cxt);
 }
@@ -102,32 +108,31 @@ forget_file(LhRowFetch *fetch)
 static LhFileReader *
 open_reader(LhRowFetch *fetch, const LhFile *file, TupleDesc desc)
 {
-	if (fetch->reader != NULL && lh_file_reader_file(fetch->reader) == file)
+	MemoryContext old;
+
+	if (fetch->reader != NULL && lh_file_reader_file(fetch->reader)->file_id == file->file_id)
 		return fetch->reader;
-	if (fetch->reader != NULL)
-		lh_file_reader_close(fetch->reader);
-	fetch->reader = NULL;
-	fetch->reader = lh_file_reader_open(file, desc);
-	lh_file_reader_sparse(fetch->reader);
+	return_reader(fetch);
+	old = MemoryContextSwitchTo(fetch->cxt);
+	fetch->reader = lh_reader_borrow(file, desc);
+	MemoryContextSwitchTo(old);
 	return fetch->reader;
 }
 
 /* In a file whose catalog row has the first id of each row group. */
 static bool
-place_by_range(const LhFile *file, uint64 row_id, int *row_group, int64 *place)
+place_by_range(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row_id,
+			   int *row_group, int64 *place)
 {
 	int			g;
-	LhPqFileMeta *meta;
 
 	for (g = file->n_first_row_ids - 1; g > 0 && row_id < (uint64) file->first_row_ids[g]; g--)
 		;
 	*row_group = g;
 	*place = (int64) (row_id - (uint64) file->first_row_ids[g]);
 	/* the file's ids have gaps? then the footer knows how many the group has */
-	if (file->high_row_id - file->low_row_id + 1 == (uint64) file->row_count)
-		return true;
-	meta = lh_file_meta(file);
-	return *place < meta->row_groups[g].num_rows;
+	return file->high_row_id - file->low_row_id + 1 == (uint64) file->row_count ||
+		*place < lh_file_reader_meta(open_reader(fetch, file, desc))->row_groups[g].num_rows;
 }
 
 /* In a file with a _row_id column, in which ids ascend. */
@@ -173,7 +178,7 @@ holds(const LhFile *file, void *arg)
 	int64		place;
 
 	if (file->n_first_row_ids > 0)
-		return place_by_range(file, h->row_id, &row_group, &place);
+		return place_by_range(h->fetch, file, h->desc, h->row_id, &row_group, &place);
 	return place_by_column(open_reader(h->fetch, file, h->desc), h->row_id, &row_group, &place);
 }
 
@@ -209,7 +214,7 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 	bool		there;
 
 	there = fetch->file->n_first_row_ids > 0 ?
-		place_by_range(fetch->file, row_id, &row_group, &place) :
+		place_by_range(fetch, fetch->file, desc, row_id, &row_group, &place) :
 		place_by_column(reader, row_id, &row_group, &place);
 	Assert(there);
 	(void) there;
@@ -247,6 +252,7 @@ lh_row_fetch_end(LhRowFetch *fetch)
 {
 	if (fetch->delta != NULL)
 		lh_delta_scan_end(fetch->delta);
+	return_reader(fetch);
 	MemoryContextDelete(fetch->cxt);
 }
 

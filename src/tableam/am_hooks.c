@@ -141,6 +141,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			lh_statement_forget();
+			lh_reader_forget_lent();
 			break;
 		default:
 			break;

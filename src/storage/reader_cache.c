@@ -1,0 +1,138 @@
+/*
+ * reader_cache.c
+ *	  Readers of files that single rows are fetched from, kept open from one
+ *	  statement to the next.
+ *
+ * To open a reader is to parse a footer; to find a row in it is to parse a page
+ * index.  A file never changes, so both can stay; whether the file still
+ * counts is for the catalog to say, each time.
+ *
+ * A reader is lent to one fetch at a time.  After an error nobody knows what
+ * state a lent one is in: the end of the transaction drops it.
+ */
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "utils/memutils.h"
+
+#include "storage/lh_storage.h"
+
+#define MAX_READERS		32
+
+typedef struct CachedReader
+{
+	MemoryContext cxt;			/* NULL: a free place */
+	int64		file_id;
+	TupleDesc	desc;			/* what rows are read as */
+	LhFileReader *reader;
+	bool		lent;
+	uint64		used;			/* tick of the last use */
+} CachedReader;
+
+static CachedReader cache[MAX_READERS];
+static uint64 tick = 0;
+
+static void
+drop(CachedReader *entry)
+{
+	MemoryContextDelete(entry->cxt);	/* the reader's lies in it */
+	memset(entry, 0, sizeof(*entry));
+}
+
+static LhFile *
+copy_file(const LhFile *file)
+{
+	LhFile	   *copy = palloc(sizeof(LhFile));
+
+	*copy = *file;
+	copy->location = pstrdup(file->location);
+	copy->name = pstrdup(file->name);
+	copy->footer = NULL;		/* the reader has parsed it */
+	if (file->n_first_row_ids > 0)
+	{
+		copy->first_row_ids = palloc(sizeof(int64) * file->n_first_row_ids);
+		memcpy(copy->first_row_ids, file->first_row_ids, sizeof(int64) * file->n_first_row_ids);
+	}
+	return copy;
+}
+
+/* A free place, or that of the reader unused for longest; NULL if all are lent. */
+static CachedReader *
+find_place(void)
+{
+	CachedReader *place = NULL;
+
+	for (int i = 0; i < MAX_READERS; i++)
+	{
+		CachedReader *entry = &cache[i];
+
+		if (entry->cxt == NULL)
+			return entry;
+		if (!entry->lent && (place == NULL || entry->used < place->used))
+			place = entry;
+	}
+	if (place != NULL)
+		drop(place);
+	return place;
+}
+
+LhFileReader *
+lh_reader_borrow(const LhFile *file, TupleDesc desc)
+{
+	CachedReader *place;
+	MemoryContext cxt;
+	MemoryContext old;
+	CachedReader fresh = {0};
+
+	for (int i = 0; i < MAX_READERS; i++)
+	{
+		CachedReader *entry = &cache[i];
+
+		if (entry->cxt == NULL || entry->lent || entry->file_id != file->file_id ||
+			!equalTupleDescs(entry->desc, desc))
+			continue;
+		entry->lent = true;
+		entry->used = ++tick;
+		return entry->reader;
+	}
+
+	/* in the caller's memory until nothing can fail any more */
+	cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse cached reader", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(cxt);
+	fresh.cxt = cxt;
+	fresh.file_id = file->file_id;
+	fresh.desc = CreateTupleDescCopyConstr(desc);
+	fresh.reader = lh_file_reader_open_sparse(file, copy_file(file), fresh.desc);
+	fresh.lent = true;
+	fresh.used = ++tick;
+	MemoryContextSwitchTo(old);
+	place = find_place();
+	if (place != NULL)
+	{
+		MemoryContextSetParent(cxt, CacheMemoryContext);
+		*place = fresh;
+	}
+	return fresh.reader;
+}
+
+void
+lh_reader_return(LhFileReader *reader)
+{
+	for (int i = 0; i < MAX_READERS; i++)
+	{
+		if (cache[i].cxt != NULL && cache[i].reader == reader)
+		{
+			cache[i].lent = false;
+			return;
+		}
+	}
+	lh_file_reader_close(reader);	/* one too many: it was the caller's alone */
+}
+
+void
+lh_reader_forget_lent(void)
+{
+	for (int i = 0; i < MAX_READERS; i++)
+		if (cache[i].cxt != NULL && cache[i].lent)
+			drop(&cache[i]);
+}
