@@ -27,11 +27,8 @@
 
 #include "catalog/lake_rows_int.h"
 #include "catalog/lh_catalog.h"
-#include "types/pg_compat.h"
 
 #define INCARNATION_FILE	LAKE_MARKER_DIR "/incarnation"
-
-#define ID_BYTES			8
 
 static uint64 incarnation = 0;	/* 0: not known yet in this process */
 
@@ -40,8 +37,8 @@ static uint64
 read_id(void)
 {
 	unsigned long long inode;
-	unsigned long long id;
 	unsigned int timeline;
+	char		id[32];
 	struct stat st;
 	FILE	   *file = AllocateFile(INCARNATION_FILE, "r");
 	uint64		result = 0;
@@ -55,9 +52,10 @@ read_id(void)
 		return 0;
 	}
 	if (fstat(fileno(file), &st) == 0 &&
-		fscanf(file, "%u %llu %llx", &timeline, &inode, &id) == 3 &&
-		timeline == GetWALInsertionTimeLine() && inode == (unsigned long long) st.st_ino)
-		result = id;
+		fscanf(file, "%u %llu %31s", &timeline, &inode, id) == 3 &&
+		timeline == GetWALInsertionTimeLine() && inode == (unsigned long long) st.st_ino &&
+		!lh_incarnation_parse(id, &result))
+		result = 0;
 	FreeFile(file);
 	return result;
 }
@@ -81,25 +79,12 @@ write_id(uint64 id)
 	snprintf(path, sizeof(path), INCARNATION_FILE ".%d", MyProcPid);
 	file = AllocateFile(path, "w");
 	if (file == NULL || fstat(fileno(file), &st) != 0 ||
-		fprintf(file, "%u %llu %016llx\n", GetWALInsertionTimeLine(),
-				(unsigned long long) st.st_ino, (unsigned long long) id) < 0)
+		fprintf(file, "%u %llu %s\n", GetWALInsertionTimeLine(),
+				(unsigned long long) st.st_ino, lh_incarnation_text(id)) < 0)
 		write_failed(path);
 	if (FreeFile(file) != 0)
 		write_failed(path);
 	(void) durable_rename(path, INCARNATION_FILE, ERROR);
-}
-
-/* In the form of the first half of a random (version 4) UUID. */
-static uint64
-draw_id(void)
-{
-	pg_uuid_t	uuid;
-	uint64		id = 0;
-
-	lh_random_uuid(&uuid);
-	for (int i = 0; i < ID_BYTES; i++)
-		id = id << 8 | uuid.data[i];
-	return id;
 }
 
 uint64
@@ -114,11 +99,8 @@ lh_incarnation(void)
 	id = read_id();
 	if (id == 0)
 	{
-		char		marker[64];
-
-		id = draw_id();
-		snprintf(marker, sizeof(marker), "was-" LH_HEX64, id);
-		lake_marker_create(marker);
+		id = (uint64) lh_random_id() % LH_INCARNATIONS;
+		lake_marker_create(psprintf("was-%s", lh_incarnation_text(id)));
 		write_id(id);
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -133,35 +115,6 @@ lh_incarnation_is_ancestor(uint64 id)
 	char		path[MAXPGPATH];
 	struct stat st;
 
-	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/was-" LH_HEX64, id);
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/was-%s", lh_incarnation_text(id));
 	return stat(path, &st) == 0;
-}
-
-void
-lh_incarnation_uuid(pg_uuid_t *uuid)
-{
-	uint64		id = lh_incarnation();
-
-	lh_random_uuid(uuid);
-	for (int i = 0; i < ID_BYTES; i++)
-		uuid->data[i] = (unsigned char) (id >> (8 * (ID_BYTES - 1 - i)));
-}
-
-/*
- * Data files begin with the id; metadata has it as the first half of a UUID
- * somewhere in the name.
- */
-bool
-lh_object_is_ours(const char *name)
-{
-	uint64		id = lh_incarnation();
-	const char *base = strrchr(name, '/');
-	char		plain[32];
-	char		dashed[32];
-
-	base = base != NULL ? base + 1 : name;
-	snprintf(plain, sizeof(plain), LH_HEX64 "-", id);
-	snprintf(dashed, sizeof(dashed), "%08x-%04x-%04x-", (uint32) (id >> 32),
-			 (uint32) (id >> 16) & 0xffff, (uint32) id & 0xffff);
-	return strncmp(base, plain, strlen(plain)) == 0 || strstr(base, dashed) != NULL;
 }

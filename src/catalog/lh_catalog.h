@@ -137,11 +137,22 @@ extern List *lh_database_marked(void);	/* OIDs */
 extern uint64 lh_incarnation(void);
 extern bool lh_incarnation_is_ancestor(uint64 id);	/* or our own */
 
-/* A random UUID that begins with it, for the names of metadata. */
-extern void lh_incarnation_uuid(pg_uuid_t *uuid);
+#define LH_INCARNATIONS		UINT64CONST(3656158440062976)	/* 36^10 */
 
-/* Has this incarnation written the object?  Its name tells. */
+/* ---- names of objects (object_name.c) ---- */
+
+extern char *lh_incarnation_text(uint64 incarnation);
+extern bool lh_incarnation_parse(const char *text, uint64 *incarnation);
+
+/* Has this incarnation written the object?  Its name tells, also a temporary one. */
 extern bool lh_object_is_ours(const char *name);
+
+/* Of a new data or delete file; the transaction gets an id. */
+extern char *lh_data_file_name(int64 file_id, bool deletes);
+extern bool lh_data_file_parse(const char *name, uint64 *fxid, int64 *file_id); /* false: not of this database */
+
+/* What makes the names of one commit's metadata unique. */
+extern char *lh_metadata_unique(void);
 
 /* ---- data files ---- */
 

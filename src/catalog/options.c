@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -23,6 +24,7 @@
 
 #include "catalog/lh_catalog.h"
 #include "objstore/objstore.h"
+#include "types/pg_compat.h"
 
 /* the session's defaults */
 static char *guc_compression = NULL;
@@ -214,13 +216,16 @@ lh_uuid_to_string(const pg_uuid_t *uuid)
 char *
 lh_table_location(Relation rel, const LhOptions *options, const pg_uuid_t *table_uuid)
 {
+	uint64		half;
 	char	   *root;
 	char	   *result;
 
 	if (options->location != NULL)
 		return pstrdup(options->location);
 	root = lh_store_default_location();
-	result = psprintf("%s/%u/%s", root, MyDatabaseId, lh_uuid_to_string(table_uuid));
+	/* the first half of the uuid: paths must be short, see object_name.c */
+	memcpy(&half, table_uuid->data, sizeof(half));
+	result = psprintf("%s/%u/" LH_HEX64, root, MyDatabaseId, pg_ntoh64(half));
 	pfree(root);
 	return result;
 }

@@ -38,6 +38,17 @@ lh_local_path(const LhStore *store, const char *name, char *path)
 			 name[0] != '\0' ? "/" : "", name);
 }
 
+/* How long a path may be where it lies. */
+size_t
+lh_local_path_limit(const char *path)
+{
+	size_t		len = strlen(DataDir);
+
+	if (strncmp(path, DataDir, len) == 0 && path[len] == '/')
+		return len + 1 + LH_BACKUP_PATH_MAX;
+	return MAXPGPATH;
+}
+
 /* Cuts the last segment off path; false at the root directory. */
 static bool
 to_parent(char *path)

@@ -28,6 +28,8 @@
 /* How often to begin again when directories vanish or names are taken. */
 #define MAX_CREATE_TRIES	100
 
+#define TEMP_STEM_BYTES		30
+
 typedef struct LocalUpload
 {
 	LhStore    *store;
@@ -55,6 +57,15 @@ fall_out_of_step(void)
 	errno = save_errno;
 }
 
+/* A temporary name begins as the object's does, but must not be longer. */
+static int
+temp_stem_len(const char *path)
+{
+	const char *base = strrchr(path, '/') + 1;
+
+	return base - path + Min(strlen(base), TEMP_STEM_BYTES);
+}
+
 /*
  * Makes the temporary file.  Its directory may be missing, or go away under
  * us when somebody removes empty ones.  Its name may be taken, by a crashed
@@ -67,8 +78,8 @@ create_temp(LocalUpload *upload)
 
 	for (int tries = 0; tries < MAX_CREATE_TRIES; tries++)
 	{
-		snprintf(upload->temp_path, MAXPGPATH, "%s.tmp-%d-" UINT64_FORMAT,
-				 upload->path, MyProcPid, ++counter);
+		snprintf(upload->temp_path, MAXPGPATH, "%.*s.tmp-%d-" UINT64_FORMAT,
+				 temp_stem_len(upload->path), upload->path, MyProcPid, ++counter);
 		upload->file = -1;
 		if (!LH_FAULT_ERRNO("upload.create"))
 			upload->file = PathNameOpenFilePerm(upload->temp_path,
@@ -96,6 +107,12 @@ lh_local_upload_begin(LhStore *store, const char *name, void **state)
 	upload->store = store;
 	upload->name = name;
 	lh_local_path(store, name, upload->path);
+	if (strlen(upload->path) > lh_local_path_limit(upload->path))
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("name of object \"%s\" is too long", name),
+				 errdetail("Base backups take paths of at most %d bytes in the data directory.  The location is \"%s\".",
+						   LH_BACKUP_PATH_MAX, store->location)));
 	upload->travels = lh_wal_path(upload->path, NULL);
 	INIT_CRC32C(upload->crc);
 	*state = upload;

@@ -14,6 +14,7 @@
 #include "objstore/objstore_int.h"
 
 #define DEFAULT_DIR "/lakehouse"	/* in the data directory */
+#define LONGEST_NAME 62			/* of an object of ours, with its slash */
 #define DATA_SCHEME "pgdata:"	/* in catalogs, what follows is relative to it */
 
 static char *default_location = NULL;
@@ -285,6 +286,13 @@ lh_location_check(const char *location, bool superuser_or_privileged)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("location \"%s\" is not allowed", normal),
 				 errdetail("It belongs to the server's data directory."),
+				 errhint("Leave the location out to use the default one.")));
+	if (lh_location_is_private(normal) &&
+		strlen(normal) - strlen(data_location()) - 1 > LH_BACKUP_PATH_MAX - LONGEST_NAME)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("location \"%s\" is too long", normal),
+				 errdetail("Base backups take paths of at most %d bytes in the data directory.", LH_BACKUP_PATH_MAX),
 				 errhint("Leave the location out to use the default one.")));
 	if (!superuser_or_privileged && !is_allowed(normal))
 		ereport(ERROR,

@@ -16,6 +16,9 @@
 #define LH_NAME_MAX			400
 #define LH_SEGMENT_MAX		200
 
+/* pg_basebackup writes tar: longer paths below the data directory make it fail. */
+#define LH_BACKUP_PATH_MAX	99
+
 #define LH_FILE_SCHEME		"file://"
 
 /*
@@ -50,8 +53,8 @@ typedef struct LhStoreOps
 } LhStoreOps;
 
 /*
- * The name under which replay writes an object until it is whole.  No process
- * has the id 0, so it is known as what it is (lh_name_is_temp).
+ * Replay writes an object under <hash of its path>.tmp-0-0 in its directory
+ * until it is whole.  No process has the id 0, so that is known as what it is.
  */
 #define LH_REPLAY_SUFFIX	".tmp-0-0"
 
@@ -107,6 +110,7 @@ extern void lh_path_error(int elevel, const char *path, const char *verb);
 
 /* local_dir.c */
 extern void lh_local_path(const LhStore *store, const char *name, char *path);
+extern size_t lh_local_path_limit(const char *path);
 extern bool lh_local_make_parents(const char *path);
 extern mode_t lh_local_file_mode(const char *path);
 extern void lh_local_sync_parents(LhStore *store, const char *name);

@@ -22,6 +22,7 @@
 #include "access/xlog_internal.h"
 #include "access/xlogreader.h"
 #include "access/xlogutils.h"
+#include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -43,7 +44,7 @@ static MemoryContext redo_context = NULL;
 static void
 get_path(const char *from, size_t len, char *path)
 {
-	if (len == 0 || len >= MAXPGPATH - strlen(LH_REPLAY_SUFFIX))
+	if (len == 0 || len >= MAXPGPATH - 32)
 		elog(PANIC, "lakehouse WAL record has a path of %zu bytes", len);
 	memcpy(path, from, len);
 	path[len] = '\0';
@@ -131,6 +132,17 @@ sync_way(const char *path)
 		fsync_fname(".", true);
 }
 
+/* Short, and the same each time (LH_REPLAY_SUFFIX). */
+static void
+get_temp_path(const char *path, char *temp_path)
+{
+	const char *slash = strrchr(path, '/');
+	int			dir_len = slash != NULL ? slash + 1 - path : 0;
+	uint64		hash = hash_bytes_extended((const unsigned char *) path, strlen(path), 0);
+
+	snprintf(temp_path, MAXPGPATH, "%.*s" LH_HEX64 LH_REPLAY_SUFFIX, dir_len, path, hash);
+}
+
 static int
 open_temp(const char *path, const char *temp_path, bool begin)
 {
@@ -213,7 +225,7 @@ redo_write(XLogReaderState *record)
 	const char *data = get_write(record, &header, path, &len);
 	int			fd;
 
-	snprintf(temp_path, MAXPGPATH, "%s%s", path, LH_REPLAY_SUFFIX);
+	get_temp_path(path, temp_path);
 	if (header.offset == 0 && is_whole(path, header.size, header.crc))
 	{
 		/* without the temporary file, what follows of it is passed over */
@@ -250,7 +262,7 @@ redo_remove(XLogReaderState *record)
 		lh_resolve_conflict(header.horizon, header.database);
 	remove_file(path);
 	/* left by one whose logging ended in the middle */
-	snprintf(temp_path, MAXPGPATH, "%s%s", path, LH_REPLAY_SUFFIX);
+	get_temp_path(path, temp_path);
 	remove_file(temp_path);
 }
 

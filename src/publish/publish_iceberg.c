@@ -45,8 +45,7 @@ typedef struct Context
 	LhArena		arena;
 	LhIceMetadata metadata;
 	LhIceSchema *schema;		/* current, within metadata */
-	pg_uuid_t	uuid;			/* of this commit */
-	char	   *uuid_text;
+	char	   *unique;			/* in the names of what this commit writes */
 	int64		snapshot_id;
 	int			n_manifests_written;
 	bool		moved;			/* the metadata so far names another place */
@@ -105,7 +104,7 @@ begin_manifest(Context *cx, ManifestOut *out, LhIceManifestContent content)
 	char		base[LH_ICE_NAME_BYTES];
 	LhError		error;
 
-	lh_ice_manifest_name(base, cx->uuid_text, cx->n_manifests_written++);
+	lh_ice_manifest_name(base, cx->unique, cx->n_manifests_written++);
 	snprintf(out->name, sizeof(out->name), "metadata/%s", base);
 	lh_buf_init(&out->buf, &cx->alloc);
 	options.schema = cx->schema;
@@ -510,7 +509,6 @@ static char *
 write_list(Context *cx)
 {
 	LhIceManifestList list = {0};
-	char		base[LH_ICE_NAME_BYTES];
 	char	   *name;
 	LhBuf		out;
 	LhError		error;
@@ -521,8 +519,7 @@ write_list(Context *cx)
 	list.sequence_number = cx->metadata.last_sequence_number + 1;
 	list.n_manifests = cx->n_rows;
 	list.manifests = cx->rows;
-	lh_ice_manifest_list_name(base, cx->snapshot_id, 1, cx->uuid_text);
-	name = psprintf("metadata/%s", base);
+	name = psprintf("metadata/snap-%s.avro", cx->unique);
 	lh_buf_init(&out, &cx->alloc);
 	lh_report(lh_ice_manifest_list_write(&list, &cx->alloc, &out, &error), &error, name);
 	lh_store_put(cx->store, name, out.data, out.len, false);
@@ -616,7 +613,7 @@ write_metadata(Context *cx)
 	LhBuf		out;
 	LhError		error;
 
-	lh_ice_metadata_name(base, version, cx->uuid_text);
+	lh_ice_metadata_name(base, version, cx->unique);
 	commit->metadata_name = psprintf("metadata/%s", base);
 	lh_buf_init(&out, &cx->alloc);
 	lh_report(lh_ice_metadata_write(&cx->metadata, &out, &error), &error, commit->metadata_name);
@@ -654,8 +651,7 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	cx->alloc = lh_palloc_alloc(cxt);
 	lh_arena_init(&cx->arena, &cx->alloc);
 	cx->snapshot_id = lh_random_id();
-	lh_incarnation_uuid(&cx->uuid);
-	cx->uuid_text = lh_uuid_to_string(&cx->uuid);
+	cx->unique = lh_metadata_unique();
 
 	schema_changed = open_metadata(cx, now_ms);
 	/* an empty table has a version too */

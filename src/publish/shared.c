@@ -24,7 +24,6 @@
 #include "iceberg/iceberg.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
-#include "types/pg_compat.h"
 
 /* Readers that are given only the folder look here for the newest metadata. */
 #define HINT_NAME		"metadata/version-hint.text"
@@ -43,7 +42,7 @@ lh_shared_claim(const char *location)
 
 	if (lh_location_is_private(location))
 		return;
-	name = psprintf(CLAIM_PREFIX LH_HEX64, lh_incarnation());
+	name = psprintf(CLAIM_PREFIX "%s", lh_incarnation_text(lh_incarnation()));
 	if (lh_store_size(store, name, true) < 0)
 		lh_store_put(store, name, "", 0, true);
 }
@@ -51,10 +50,10 @@ lh_shared_claim(const char *location)
 static void
 look_at_claim(const LhObjectInfo *object, void *arg)
 {
-	unsigned long long id;
+	uint64		id;
 
 	if (!object->is_temp &&
-		sscanf(object->name, CLAIM_PREFIX "%16llx", &id) == 1 &&
+		lh_incarnation_parse(object->name + strlen(CLAIM_PREFIX), &id) &&
 		!lh_incarnation_is_ancestor(id))
 		*(bool *) arg = true;
 }
@@ -89,7 +88,7 @@ lh_shared_leave(const char *location)
 	hint = lh_store_read_all(store, HINT_NAME, MAX_HINT_BYTES, true, &len);
 	if (hint != NULL && lh_object_is_ours(hint))
 		lh_store_remove(store, HINT_NAME, true);
-	lh_store_remove(store, psprintf(CLAIM_PREFIX LH_HEX64, lh_incarnation()), true);
+	lh_store_remove(store, psprintf(CLAIM_PREFIX "%s", lh_incarnation_text(lh_incarnation())), true);
 }
 
 /* ---- the hint ---- */

@@ -138,28 +138,6 @@ typedef struct Orphans
 	bool		is_private;		/* nobody but us and our past writes there */
 } Orphans;
 
-/* Is it a data or delete file that this database wrote? */
-static bool
-parse_name(const char *name, uint64 *fxid, int64 *file_id)
-{
-	const char *base = strrchr(name, '/');
-	unsigned long long incarnation;
-	unsigned long long xid;
-	unsigned long long id;
-	Oid			database;
-	int			len = -1;
-
-	base = base != NULL ? base + 1 : name;
-	if (sscanf(base, "%16llx-%8x-%16llx-%16llx%n", &incarnation, &database, &xid, &id, &len) != 4 ||
-		len < 0 || database != MyDatabaseId)
-		return false;
-	if (strcmp(base + len, ".parquet") != 0 && strcmp(base + len, "-deletes.parquet") != 0)
-		return false;
-	*fxid = xid;
-	*file_id = (int64) id;
-	return true;
-}
-
 /*
  * Is the transaction over that wrote an object just listed?  It had its id by
  * then, so an id not yet given is one that a crash has taken back.
@@ -189,7 +167,7 @@ note_orphan(const LhObjectInfo *object, void *arg)
 		if (object->mtime >= PgStartTime && !object->is_replay)
 			return;
 	}
-	else if (!parse_name(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
+	else if (!lh_data_file_parse(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
 		return;
 	old = MemoryContextSwitchTo(orphans->cxt);
 	if (!object->is_temp)

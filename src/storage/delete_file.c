@@ -135,10 +135,7 @@ lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead)
 	file->storage_id = identity->storage_id;
 	file->relid = RelationGetRelid(rel);
 	file->location = lh_table_location(rel, &options, &identity->table_uuid);
-	file->name = psprintf("data/%s" LH_HEX64 "-" LH_HEX64 "-deletes.parquet",
-						  lh_file_name_prefix(),
-						  U64FromFullTransactionId(GetTopFullTransactionId()),
-						  (uint64) file->file_id);
+	file->name = lh_data_file_name(file->file_id, true);
 	file->entry = palloc(sizeof(LhIceDataFile));
 	upload = lh_upload_begin(lh_store_open(file->location), file->name);
 	lh_report(lh_ice_deletes_write(deletes, file->n_data_files,

@@ -42,12 +42,6 @@ struct LhFileWriter
 	const char *kv_values[1];
 };
 
-char *
-lh_file_name_prefix(void)
-{
-	return psprintf(LH_HEX64 "-%08x-", lh_incarnation(), MyDatabaseId);
-}
-
 static LhStatus
 sink(void *ctx, const uint8_t *data, size_t len, LhError *err)
 {
@@ -84,10 +78,7 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	file->location = lh_table_location(rel, options, table_uuid);
 
 	/* the transaction in the name lets the sweeper judge files without a row */
-	file->name = psprintf("data/%s" LH_HEX64 "-" LH_HEX64 ".parquet",
-						  lh_file_name_prefix(),
-						  U64FromFullTransactionId(GetTopFullTransactionId()),
-						  (uint64) file->file_id);
+	file->name = lh_data_file_name(file->file_id, false);
 
 	lh_pq_writer_defaults(&pq_options);
 

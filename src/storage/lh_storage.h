@@ -183,13 +183,6 @@ extern void lh_marks_sweep(Relation rel, const LhRowIds *needed);
 
 typedef struct LhFileWriter LhFileWriter;
 
-/*
- * Names of data files begin with this (below "data/"), which says what cluster
- * and database wrote them: "<incarnation>-<database>-".  Then come the full
- * transaction id and the file id, 16 hex digits each.
- */
-extern char *lh_file_name_prefix(void);
-
 /* Lives in a child of CurrentMemoryContext; an error drops the unfinished file with it. */
 extern LhFileWriter *lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 										  const pg_uuid_t *table_uuid, int64 storage_id,
