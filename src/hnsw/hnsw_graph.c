@@ -198,51 +198,62 @@ hnsw_visited_reset(HnswGraph *g, uint32 expected)
 	if (size > v->mask + 1 || size * 8 <= v->mask + 1)
 	{
 		pfree(v->slots);
-		v->slots = MemoryContextAllocHuge(g->context, sizeof(uint32) * (Size) size);
+		v->slots = MemoryContextAllocHuge(g->context, sizeof(HnswSeen) * (Size) size);
 		v->mask = size - 1;
 	}
-	memset(v->slots, 0, sizeof(uint32) * ((Size) v->mask + 1));
+	memset(v->slots, 0, sizeof(HnswSeen) * ((Size) v->mask + 1));
 	v->n = 0;
+}
+
+/* The slot of a node, or the free one where it belongs. */
+static inline HnswSeen *
+seen_slot(const HnswVisited *v, uint32 id)
+{
+	uint32		at = (id * 0x9e3779b1U) >> 7 & v->mask;
+
+	while (v->slots[at].id != 0 && v->slots[at].id != id)
+		at = (at + 1) & v->mask;
+	return &v->slots[at];
 }
 
 static void
 visited_grow(HnswGraph *g)
 {
 	HnswVisited *v = &g->visited;
-	uint32	   *old = v->slots;
+	HnswSeen   *old = v->slots;
 	uint32		old_size = v->mask + 1;
 
 	v->mask = old_size * 2 - 1;
-	v->slots = MemoryContextAllocExtended(g->context, sizeof(uint32) * ((Size) v->mask + 1),
+	v->slots = MemoryContextAllocExtended(g->context, sizeof(HnswSeen) * ((Size) v->mask + 1),
 										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (uint32 i = 0; i < old_size; i++)
-		if (old[i] != 0)
-		{
-			uint32		at = (old[i] * 0x9e3779b1U) >> 7 & v->mask;
-
-			while (v->slots[at] != 0)
-				at = (at + 1) & v->mask;
-			v->slots[at] = old[i];
-		}
+		if (old[i].id != 0)
+			*seen_slot(v, old[i].id) = old[i];
 	pfree(old);
 }
 
-/* True the first time. */
-static inline bool
+/* The node's slot the first time, else NULL. */
+static inline HnswSeen *
 visit(HnswGraph *g, uint32 id)
 {
-	HnswVisited *v = &g->visited;
-	uint32		at = (id * 0x9e3779b1U) >> 7 & v->mask;
+	HnswSeen   *slot = seen_slot(&g->visited, id);
 
-	while (v->slots[at] != 0)
-	{
-		if (v->slots[at] == id)
-			return false;
-		at = (at + 1) & v->mask;
-	}
-	v->slots[at] = id;
-	v->n++;
-	return true;
+	if (slot->id != 0)
+		return NULL;
+	slot->id = id;
+	slot->distance = get_float4_infinity();
+	g->visited.n++;
+	return slot;
+}
+
+/* How far a node was in the last search, if it was seen there. */
+bool
+hnsw_seen(HnswGraph *g, uint32 id, float *distance)
+{
+	const HnswSeen *slot = seen_slot(&g->visited, id);
+
+	*distance = slot->distance;
+	return slot->id != 0;
 }
 
 /* ---- candidates ---- */
@@ -340,6 +351,7 @@ hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, 
 {
 	uint32		links[HNSW_MAX_LINKS];
 	HnswNode   *nodes[HNSW_MAX_LINKS];
+	HnswSeen   *seen[HNSW_MAX_LINKS];
 	int			n_links = hnsw_links(g, id, level, links);
 	int			n = 0;
 
@@ -350,7 +362,7 @@ hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, 
 	{
 		uint32		link = HNSW_LINK_NODE(links[i]);
 
-		if (link == 0 || !visit(g, link))
+		if (link == 0 || (seen[n] = visit(g, link)) == NULL)
 			continue;
 		links[n++] = link;
 		if (!g->arena && !g->local && link >> g->id_shift < g->hints->n_blocks)
@@ -370,11 +382,15 @@ hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, 
 		if (unlikely(node == NULL))
 			continue;
 		links[n] = links[i];
+		seen[n] = seen[i];
 		nodes[n++] = node;
 		hnsw_prefetch(node, g->links_at);
 	}
 	for (int i = 0; i < n; i++)
-		hnsw_pool_add(pool, rest, hnsw_key(node_distance(g, query, nodes[i], links[i]), links[i]));
+	{
+		seen[i]->distance = node_distance(g, query, nodes[i], links[i]);
+		hnsw_pool_add(pool, rest, hnsw_key(seen[i]->distance, links[i]));
+	}
 	g->counters.scored += n;
 }
 
@@ -416,10 +432,12 @@ hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, Hns
 void
 hnsw_seed(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 entry)
 {
+	HnswSeen   *seen = visit(g, entry);
+
 	pool->n = 0;
 	pool->next = 0;
-	visit(g, entry);
-	hnsw_pool_add(pool, NULL, hnsw_key(hnsw_distance(g, query, entry), entry));
+	seen->distance = hnsw_distance(g, query, entry);
+	hnsw_pool_add(pool, NULL, hnsw_key(seen->distance, entry));
 }
 
 /* Puts a live node that was not seen yet into the pool; `dead` has a bit for each node below n_blocks. */
@@ -445,7 +463,7 @@ hnsw_reseed(HnswGraph *g, HnswPool *pool)
 	for (int i = 0; i < pool->n; i++)
 	{
 		pool->keys[i] &= ~HNSW_KEY_DONE;
-		visit(g, HnswKeyNode(pool->keys[i]));
+		visit(g, HnswKeyNode(pool->keys[i]))->distance = hnsw_key_distance(pool->keys[i]);
 	}
 	pool->next = 0;
 }

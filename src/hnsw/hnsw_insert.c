@@ -335,7 +335,7 @@ plan_change(HnswGraph *g, HnswElement *e, uint32 id, uint32 other, int level, Ch
 	change->block = other >> g->id_shift;
 	change->n_before = hnsw_links(g, other, level, change->before);
 	return hnsw_link_add(g, node, other, change->before, change->n_before, HnswMaxLinks(g, level),
-						 &e->query, id, change->after, &change->n_after);
+						 &e->query, id, NULL, change->after, &change->n_after);
 }
 
 /* Writes a change into its page, if the list is still as it was; true if it is done with. */
@@ -454,6 +454,7 @@ link_back(HnswGraph *g, HnswElement *e, uint32 id, int level)
 	uint32		todo[HNSW_MAX_LINKS];
 	int			n = e->n_links[level];
 
+	/* distances found on layer 0, the last to be searched, hold for all layers */
 	for (int i = 0; i < n; i++)
 		todo[i] = HNSW_LINK_NODE(e->links[level][i]);
 	for (int tries = 0; n > 0 && tries < MAX_TRIES; tries++)

@@ -323,9 +323,16 @@ typedef struct HnswArena
 	bool		flushed;		/* written to pages: go on there */
 } HnswArena;
 
+/* Nodes that a search has seen, and how far they are. */
+typedef struct HnswSeen
+{
+	uint32		id;				/* 0: a free slot */
+	float		distance;
+} HnswSeen;
+
 typedef struct HnswVisited
 {
-	uint32	   *slots;
+	HnswSeen   *slots;
 	uint32		mask;
 	uint32		n;
 } HnswVisited;
@@ -359,6 +366,7 @@ typedef struct HnswGraph
 	HnswArena  *arena;			/* NULL: the graph is on pages */
 	char	   *nodes;			/* slots 1.. */
 	char	   *uppers;
+	float	   *distances;		/* of each node's links on layer 0 */
 
 	BlockNumber build_item_tail;	/* this process's own while building */
 
@@ -418,6 +426,7 @@ extern HnswNode *hnsw_peek_node(HnswGraph *g, uint32 id);
 extern HnswUpper *hnsw_peek_upper(HnswGraph *g, uint32 id);
 extern float hnsw_distance(HnswGraph *g, const HnswQuery *query, uint32 id);
 extern int	hnsw_links(HnswGraph *g, uint32 id, int level, uint32 *links);
+extern bool hnsw_seen(HnswGraph *g, uint32 id, float *distance);
 extern void hnsw_visited_reset(HnswGraph *g, uint32 expected);
 extern void hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, HnswRest *rest);
 extern uint32 hnsw_descend(HnswGraph *g, const HnswQuery *query, uint32 entry, int from, int to);
@@ -432,7 +441,7 @@ extern void hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key);
 /* hnsw_link.c */
 extern int	hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max);
 extern bool hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, int max,
-						  const HnswQuery *query, uint32 id, uint32 *result, int *n_result);
+						  const HnswQuery *query, uint32 id, float *known, uint32 *result, int *n_result);
 extern HnswQuery *hnsw_node_query(HnswGraph *g, const HnswNode *node, uint32 id);
 extern void hnsw_node_query_done(const HnswNode *node, HnswQuery *query);
 extern int	hnsw_level(HnswGraph *g, ItemPointer tid);

@@ -155,43 +155,66 @@ victim(const uint32 *links, const float *to_node, int n, uint32 filler, float di
 	return farthest;
 }
 
-/*
- * The links of a node with one more, in no order: false if they stay as they
- * are.  `query` and `id` are the new one's.  What does not change keeps its
- * place, so that little is logged.
- */
-bool
-hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, int max,
-			  const HnswQuery *query, uint32 id, uint32 *result, int *n_result)
+/* Distances of the links to their node, where nobody has kept them. */
+static bool
+distances_to_node(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, float *to_node)
 {
-	float		to_node[HNSW_MAX_LINKS];
-	float		to_new[HNSW_MAX_LINKS];
 	HnswQuery  *own;
-	float		distance;
-	uint32		filler = 0;
-	int			at = n;
 
 	for (int i = 0; i < n; i++)
 	{
 		HnswNode   *other = hnsw_peek_node(g, HNSW_LINK_NODE(links[i]));
 
-		if (HNSW_LINK_NODE(links[i]) == id)
-			return false;
 		if (other)
 			hnsw_prefetch(other, g->links_at);
 	}
 	own = query_of(g, HNSW_MAX_LINKS, node, node_id);
 	if (own == NULL)
 		return false;
-	distance = hnsw_distance(g, query, node_id);
+	for (int i = 0; i < n; i++)
+		to_node[i] = hnsw_distance(g, own, HNSW_LINK_NODE(links[i]));
+	query_done(node, own);
+	return true;
+}
+
+/* Distance of the element whose links were searched for last. */
+static float
+distance_to_new(HnswGraph *g, const HnswQuery *query, uint32 id)
+{
+	float		distance;
+
+	return hnsw_seen(g, id, &distance) ? distance : hnsw_distance(g, query, id);
+}
+
+/*
+ * The links of a node with one more, in no order: false if they stay as they
+ * are.  `query` and `id` are the new one's.  What does not change keeps its
+ * place, so that little is logged.  `known` are the distances of the links to
+ * the node and gets that of the new one; NULL: nobody keeps them.
+ */
+bool
+hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, int max,
+			  const HnswQuery *query, uint32 id, float *known, uint32 *result, int *n_result)
+{
+	float		computed[HNSW_MAX_LINKS];
+	float	   *to_node = known ? known : computed;
+	float		to_new[HNSW_MAX_LINKS];
+	float		distance;
+	uint32		filler = 0;
+	int			at = n;
+
+	for (int i = 0; i < n; i++)
+		if (HNSW_LINK_NODE(links[i]) == id)
+			return false;
+	if (!known && !distances_to_node(g, node, node_id, links, n, computed))
+		return false;
+	distance = distance_to_new(g, query, node_id);
 	for (int i = 0; i < n; i++)
 	{
-		to_node[i] = hnsw_distance(g, own, HNSW_LINK_NODE(links[i]));
-		to_new[i] = hnsw_distance(g, query, HNSW_LINK_NODE(links[i]));
+		to_new[i] = distance_to_new(g, query, HNSW_LINK_NODE(links[i]));
 		if (to_node[i] <= distance && !(links[i] & HNSW_LINK_FILLER) && to_new[i] <= distance)
 			filler = HNSW_LINK_FILLER;
 	}
-	query_done(node, own);
 	memcpy(result, links, sizeof(uint32) * n);
 	if (!filler)
 		for (int i = 0; i < n; i++)
@@ -202,6 +225,8 @@ hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *
 	if (at == max)
 		return false;
 	result[at] = id | filler;
+	if (known)
+		known[at] = distance;
 	*n_result = Max(n, at + 1);
 	return true;
 }

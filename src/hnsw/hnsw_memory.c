@@ -56,13 +56,15 @@ link_back(HnswGraph *g, HnswElement *e, uint32 id, int level)
 		uint32	   *links = upper ? upper->links : HnswNodeLinks(g, node);
 		uint8	   *n_links = upper ? &upper->n_links : &node->n_links;
 		uint8	   *lock = upper ? &upper->lock : &node->lock;
+		float	   *known = upper ? NULL : g->distances + (Size) other * 2 * g->m;
 		uint32		result[HNSW_MAX_LINKS];
 		int			n;
 
 		if (level > 0 && upper == NULL)
 			continue;
 		lock_list(lock);
-		if (hnsw_link_add(g, node, other, links, *n_links, HnswMaxLinks(g, level), &e->query, id, result, &n))
+		if (hnsw_link_add(g, node, other, links, *n_links, HnswMaxLinks(g, level), &e->query, id,
+						  known, result, &n))
 		{
 			memcpy(links, result, n * sizeof(uint32));
 			*n_links = n;
@@ -94,6 +96,8 @@ store(HnswGraph *g, HnswElement *e, ItemPointer tid)
 	e->node->n_links = e->n_links[0];
 	memcpy(HnswNodeLinks(g, e->node), e->links[0], e->n_links[0] * sizeof(uint32));
 	memcpy(node, e->node, g->node_bytes);
+	for (int i = 0; i < e->n_links[0]; i++)
+		hnsw_seen(g, HNSW_LINK_NODE(e->links[0][i]), &g->distances[(Size) id * 2 * g->m + i]);
 	pg_write_barrier();
 	return id;
 }

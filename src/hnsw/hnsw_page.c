@@ -379,8 +379,8 @@ hnsw_graph_setup(HnswGraph *g, Relation index, const HnswMeta *meta, const float
 	g->local = RelationUsesLocalBuffers(index);
 	g->hints = hints_of(index);
 	g->file = index->rd_node;
-	g->visited.mask = 4095;
-	g->visited.slots = palloc0(sizeof(uint32) * (g->visited.mask + 1));
+	g->visited.mask = 1023;
+	g->visited.slots = palloc0(sizeof(HnswSeen) * (g->visited.mask + 1));
 	g->scratch_bytes = Max(Max(g->codec.value_bytes, BLCKSZ), sizeof(float) * (mean ? meta->dims : 0));
 	g->scratch = palloc(g->scratch_bytes);
 	MemoryContextSwitchTo(old);

@@ -235,7 +235,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	if (entry != 0)
 	{
 		entry = hnsw_descend(g, &s->query, entry, level, 0);
-		hnsw_visited_reset(g, s->pool.max * g->m);
+		hnsw_visited_reset(g, s->pool.max * g->m * 3 / 2);
 		hnsw_seed(g, &s->query, &s->pool, entry);
 		hnsw_search(g, &s->query, 0, &s->pool, &s->rest);
 	}

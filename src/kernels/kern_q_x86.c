@@ -99,6 +99,16 @@ load_bytes(const void *p, size_t n)
 		_mm512_maskz_loadu_epi8(((__mmask64) 1 << n) - 1, p);
 }
 
+/* Leaves the upper halves of registers clean: the code around uses SSE, which would wait for them. */
+VNNI static inline int32_t
+sum_vnni(__m512i v)
+{
+	int32_t		sum = _mm512_reduce_add_epi32(v);
+
+	_mm256_zeroupper();
+	return sum;
+}
+
 VNNI static int32_t
 dot8_vnni(size_t n, const uint8_t *code, const int8_t *query)
 {
@@ -106,7 +116,7 @@ dot8_vnni(size_t n, const uint8_t *code, const int8_t *query)
 
 	for (size_t i = 0; i < n; i += 64)
 		sum = _mm512_dpbusd_epi32(sum, load_bytes(code + i, n - i), load_bytes(query + i, n - i));
-	return _mm512_reduce_add_epi32(sum);
+	return sum_vnni(sum);
 }
 
 VNNI static int32_t
@@ -125,7 +135,7 @@ dot4_vnni(size_t n_bytes, const uint8_t *code, const int8_t *query)
 		high = _mm512_dpbusd_epi32(high, _mm512_and_si512(_mm512_srli_epi16(c, 4), nibble),
 								   load_bytes(query + n_bytes + i, left));
 	}
-	return _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+	return sum_vnni(_mm512_add_epi32(low, high));
 }
 
 void
