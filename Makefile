@@ -52,9 +52,10 @@ endif
 VECTOR_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(top)sql/vector/vector.control)
 VECTOR_SQL     := build/vector--$(VECTOR_VERSION).sql
 
-$(VECTOR_SQL): $(top)sql/vector/head.sql $(sort $(wildcard $(top)sql/install/[456]?_*.sql $(top)sql/install/79_vector_done.sql)) $(top)sql/vector/vector.control
+$(VECTOR_SQL): $(top)sql/vector/head.sql $(top)sql/install/49_vector_begin.sql \
+		$(sort $(wildcard $(top)sql/install/[56]?_*.sql)) $(top)sql/install/79_vector_done.sql $(top)sql/vector/vector.control
 	@mkdir -p $(@D)
-	cat /dev/null $(filter-out %/40_version.sql,$(filter %.sql,$^)) > $@
+	cat /dev/null $(filter %.sql,$^) > $@
 
 # Never over an installed pgvector.
 install-vector: $(VECTOR_SQL)
