@@ -94,6 +94,12 @@ v_sum(V a)
 	return _mm_cvtss_f32(x);
 }
 
+PRIMITIVE void
+v_finish(void)
+{
+	_mm256_zeroupper();
+}
+
 PRIMITIVE I
 i_load(const int32_t *p)
 {
@@ -183,6 +189,7 @@ widen(size_t n, const LhHalf *from, float *to)
 		_mm256_storeu_ps(to + i, v_load_half(from + i));
 	for (; i < n; i++)
 		to[i] = _cvtsh_ss(from[i]);
+	v_finish();
 }
 
 TARGET static void
@@ -195,6 +202,7 @@ narrow(size_t n, const float *from, LhHalf *to)
 						 _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
 	for (; i < n; i++)
 		to[i] = (LhHalf) _cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT);
+	v_finish();
 }
 
 /* ---- numbers as text ---- */

@@ -91,6 +91,12 @@ v_sum(V a)
 	return _mm512_reduce_add_ps(a);
 }
 
+PRIMITIVE void
+v_finish(void)
+{
+	_mm256_zeroupper();
+}
+
 PRIMITIVE I
 i_load(const int32_t *p)
 {
@@ -129,6 +135,7 @@ widen(size_t n, const LhHalf *from, float *to)
 		_mm512_storeu_ps(to + i, v_load_half(from + i));
 	if (i < n)
 		_mm512_mask_storeu_ps(to + i, first_lanes(n - i), v_part_half(from + i, n - i));
+	v_finish();
 }
 
 TARGET static void
@@ -142,6 +149,7 @@ narrow(size_t n, const float *from, LhHalf *to)
 	if (i < n)
 		_mm256_mask_storeu_epi16(to + i, first_lanes(n - i),
 								 _mm512_cvtps_ph(v_part(from + i, n - i), _MM_FROUND_TO_NEAREST_INT));
+	v_finish();
 }
 
 void
@@ -170,6 +178,7 @@ BITS_TARGET static uint64_t
 hamming(size_t n_bytes, const uint8_t *a, const uint8_t *b)
 {
 	__m512i		n = _mm512_setzero_si512();
+	uint64_t	sum;
 
 	for (size_t i = 0; i < n_bytes; i += 64)
 	{
@@ -178,7 +187,9 @@ hamming(size_t n_bytes, const uint8_t *a, const uint8_t *b)
 
 		n = _mm512_add_epi64(n, _mm512_popcnt_epi64(_mm512_xor_si512(x, y)));
 	}
-	return (uint64_t) _mm512_reduce_add_epi64(n);
+	sum = (uint64_t) _mm512_reduce_add_epi64(n);
+	_mm256_zeroupper();
+	return sum;
 }
 
 BITS_TARGET static void
@@ -197,6 +208,7 @@ jaccard(size_t n_bytes, const uint8_t *a, const uint8_t *b, uint64_t *n_both, ui
 	}
 	*n_both = (uint64_t) _mm512_reduce_add_epi64(both);
 	*n_either = (uint64_t) _mm512_reduce_add_epi64(either);
+	_mm256_zeroupper();
 }
 
 void

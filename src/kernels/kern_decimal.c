@@ -62,6 +62,11 @@ digits16(const char *p, uint64_t *value)
 	return n_first + n_second;
 }
 
+static inline void
+v_finish(void)
+{
+}
+
 #define TARGET
 #include "kern_decimal_int.h"
 

@@ -6,6 +6,7 @@
  *	TARGET				attribute of every function
  *	digits16(p, &value)	how many of the 16 characters at p, from the first,
  *						are digits, and the number they make
+ *	v_finish()			as in kern_dense_int.h
  *
  * The first 18 digits make an integer w, and the number is w * 10^e.  Both are
  * turned into doubles and multiplied: each of the three steps is off by half a
@@ -167,6 +168,7 @@ decimals(const char **text, const char *end, float *out, size_t max)
 		if (s < end && *s == ' ')
 			s++;
 	}
+	v_finish();
 	*text = s;
 	return n;
 }

@@ -11,6 +11,8 @@
  *	v_add(a, b)  v_sub(a, b)  v_abs(a)
  *	v_fma(a, b, c)		a * b + c
  *	v_sum(a)			of all lanes, always in the same order
+ *	v_finish()			before each return: leaves the registers fit for SSE code,
+ *						which compilers see to only when they optimize
  *
  * Zeros behind the end add nothing to any of the sums.  Four sums run side by
  * side, because one would wait for each addition's result; the order in which
@@ -198,6 +200,7 @@ cos_many_rows(LhPair pair, size_t n, const uint8_t *query, const uint8_t *const 
 		float		out; \
 		const uint8_t *row = (const uint8_t *) b; \
 		dist_rows(pair, metric, 1, n, (const uint8_t *) a, &row, &out); \
+		v_finish(); \
 		return out; \
 	} \
 	TARGET static void \
@@ -205,6 +208,7 @@ cos_many_rows(LhPair pair, size_t n, const uint8_t *query, const uint8_t *const 
 	{ \
 		dist_many_rows(pair, metric, n, (const uint8_t *) query, (const uint8_t *const *) rows, \
 					   n_rows, out); \
+		v_finish(); \
 	}
 
 #define COS(name, pair) \
@@ -212,12 +216,14 @@ cos_many_rows(LhPair pair, size_t n, const uint8_t *query, const uint8_t *const 
 	cos_##name(size_t n, const void *a, const void *b, LhCosParts *parts) \
 	{ \
 		cos_row(pair, true, n, (const uint8_t *) a, (const uint8_t *) b, parts); \
+		v_finish(); \
 	} \
 	TARGET static void \
 	cos_many_##name(size_t n, const void *query, const void *const *rows, size_t n_rows, \
 					float *ab, float *bb) \
 	{ \
 		cos_many_rows(pair, n, (const uint8_t *) query, (const uint8_t *const *) rows, n_rows, ab, bb); \
+		v_finish(); \
 	}
 
 #define PAIR(name, pair) \

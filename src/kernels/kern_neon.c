@@ -86,6 +86,11 @@ v_sum(V a)
 	return vaddvq_f32(a);
 }
 
+static inline void
+v_finish(void)
+{
+}
+
 static inline I
 i_load(const int32_t *p)
 {

@@ -152,6 +152,11 @@ v_sum(V a)
 	return (a[0] + a[1]) + (a[2] + a[3]);
 }
 
+static inline void
+v_finish(void)
+{
+}
+
 static inline I
 i_load(const int32_t *p)
 {

@@ -74,19 +74,28 @@ sparse_dist(LhMetric metric, const LhSparse *a, const LhSparse *b)
 TARGET static float
 sparse_l2sq(const LhSparse *a, const LhSparse *b)
 {
-	return sparse_dist(LH_METRIC_L2SQ, a, b);
+	const float result = sparse_dist(LH_METRIC_L2SQ, a, b);
+
+	v_finish();
+	return result;
 }
 
 TARGET static float
 sparse_ip(const LhSparse *a, const LhSparse *b)
 {
-	return sparse_dist(LH_METRIC_IP, a, b);
+	const float result = sparse_dist(LH_METRIC_IP, a, b);
+
+	v_finish();
+	return result;
 }
 
 TARGET static float
 sparse_l1(const LhSparse *a, const LhSparse *b)
 {
-	return sparse_dist(LH_METRIC_L1, a, b);
+	const float result = sparse_dist(LH_METRIC_L1, a, b);
+
+	v_finish();
+	return result;
 }
 
 static void
