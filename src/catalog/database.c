@@ -76,6 +76,41 @@ lh_database_unmark(Oid database)
 				 errmsg("could not remove file \"%s\": %m", path)));
 }
 
+static bool
+marker_exists(const char *name)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/%s", name);
+	return stat(path, &st) == 0;
+}
+
+/*
+ * A database made from this one reads its objects for ever: older versions
+ * name them.
+ */
+void
+lh_database_mark_cloned(Oid database)
+{
+	char		name[32];
+
+	snprintf(name, sizeof(name), "%u", database);
+	if (!marker_exists(name))
+		return;					/* it has no lakehouse tables */
+	snprintf(name, sizeof(name), "cloned-%u", database);
+	lake_marker_create(name);
+}
+
+bool
+lh_database_was_cloned(Oid database)
+{
+	char		name[32];
+
+	snprintf(name, sizeof(name), "cloned-%u", database);
+	return marker_exists(name);
+}
+
 List *
 lh_database_marked(void)
 {

@@ -130,6 +130,8 @@ extern char *lh_uuid_to_string(const pg_uuid_t *uuid);
 extern void lh_database_mark(void);	/* this database; cheap when repeated */
 extern void lh_database_unmark(Oid database);
 extern List *lh_database_marked(void);	/* OIDs */
+extern void lh_database_mark_cloned(Oid database);	/* others may read its objects */
+extern bool lh_database_was_cloned(Oid database);
 
 /* ---- this cluster among its copies (incarnation.c) ---- */
 

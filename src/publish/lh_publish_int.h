@@ -190,6 +190,7 @@ extern bool lh_wants_row_ids(int64 rows, int64 breaks);
 /* sweep.c: removes what nothing refers to any more; each in a transaction of its own */
 extern void lh_sweep_dropped(void);
 extern void lh_sweep_orphans(void);
+extern void lh_sweep_databases(void);
 
 /* publish_iceberg.c: from file lists to objects */
 struct LhIcebergCommit

@@ -28,6 +28,7 @@
 #define END_POLL_MS		20
 
 static ProcessUtility_hook_type previous_utility = NULL;
+static bool database_dropped = false;	/* by this transaction */
 
 /* The database that a command needs to itself, or InvalidOid. */
 static Oid
@@ -187,9 +188,14 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	{
 		held = count_holder(database, 1);
 		end_publisher(database);
+		if (IsA(stmt, CreatedbStmt))
+			lh_database_mark_cloned(database);
 		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 		if (drop)
+		{
 			forget_work(database);
+			database_dropped = true;
+		}
 	}
 	PG_FINALLY();
 	{
@@ -199,6 +205,16 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	PG_END_TRY();
 }
 
+/* A dropped database's objects are swept by the publisher of another. */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && database_dropped)
+		look_at_all();
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		database_dropped = false;
+}
+
 void
 lh_hold_init(void)
 {
@@ -206,4 +222,5 @@ lh_hold_init(void)
 		return;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility_hook;
+	RegisterXactCallback(xact_callback, NULL);
 }

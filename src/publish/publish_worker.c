@@ -223,6 +223,7 @@ collect_jobs(void)
 		look_at_all_tables();
 		try_sweep(lh_sweep_dropped);
 		try_sweep(lh_sweep_orphans);
+		try_sweep(lh_sweep_databases);
 	}
 }
 

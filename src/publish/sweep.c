@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
@@ -255,6 +256,60 @@ lh_sweep_orphans(void)
 		}
 	}
 	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(cxt);
+}
+
+/* ---- dropped databases ---- */
+
+static void
+note_folder(const LhObjectInfo *object, void *arg)
+{
+	List	  **databases = arg;
+	char	   *end;
+	unsigned long oid = strtoul(object->name, &end, 10);
+
+	if (end != object->name && *end == '/' && oid > 0 && oid <= PG_UINT32_MAX)
+		*databases = list_append_unique_oid(*databases, (Oid) oid);
+}
+
+static void
+remove_any(const LhObjectInfo *object, void *arg)
+{
+	CHECK_FOR_INTERRUPTS();
+	lh_store_remove((LhStore *) arg, object->name, true);
+}
+
+/*
+ * Folders, in the data directory, of databases that are no more, unless one
+ * made from them as a template may read there.  A database's folder comes
+ * after its row in pg_database: what was listed and has no row had one.
+ */
+void
+lh_sweep_databases(void)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	List	   *databases = NIL;
+	ListCell   *lc;
+	char	   *root;
+
+	StartTransactionCommand();
+	root = lh_store_default_location();
+	if (lh_location_is_private(root))
+		lh_store_list(lh_store_open(root), "", note_folder, &databases);
+	foreach(lc, databases)
+	{
+		Oid			database = lfirst_oid(lc);
+
+		if (!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
+			!lh_database_was_cloned(database))
+		{
+			LhStore    *store = lh_store_open(psprintf("%s/%u", root, database));
+
+			lh_store_list(store, "", remove_any, store);
+			lh_store_remove_empty_dirs(store, "");
+		}
+	}
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(cxt);
 }

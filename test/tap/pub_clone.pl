@@ -8,6 +8,7 @@ use warnings FATAL => 'all';
 use Lakehouse;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = Lakehouse::new_node('clone');
 
@@ -44,6 +45,24 @@ is(sql('clone', <<'SQL'), '0', 'no current file of the clone lies in the folder 
 SELECT count(*) FROM lakehouse.files f, pg_database d
 WHERE d.datname = 'original' AND removed_version IS NULL AND path LIKE '%/lakehouse/' || d.oid || '/%'
 SQL
+
+# a template that is gone leaves what its clones read
+sql('postgres', 'CREATE DATABASE middle TEMPLATE original');
+sql('middle', 'INSERT INTO t SELECT generate_series(1000, 1100)');
+sql('middle', "SELECT lakehouse.publish('t')");
+my $version = sql('middle', 'SELECT max(version) FROM lakehouse.versions');
+sql('postgres', 'CREATE DATABASE last TEMPLATE middle');
+my $middle = sql('postgres', "SELECT oid FROM pg_database WHERE datname = 'middle'");
+sql('postgres', $_) for 'DROP DATABASE middle', 'CREATE DATABASE unused', 'DROP DATABASE unused';
+$node->restart;
+is(sql('last', "SELECT count(*) FROM t"), '122', 'a clone of a clone');
+ok(-d $node->data_dir . "/lakehouse/$middle", 'the folder of its template stays');
+sql('last', "SELECT lakehouse.publish('t')");
+is(sql('last', "SELECT count(*) FROM t TABLESAMPLE lakehouse.as_of_version($version)"), '122', 'and the version that its template wrote');
+my $last = sql('postgres', "SELECT oid FROM pg_database WHERE datname = 'last'");
+sql('postgres', 'DROP DATABASE last');
+for (1 .. 300) { last if !-d $node->data_dir . "/lakehouse/$last"; usleep(100_000); }
+ok(!-d $node->data_dir . "/lakehouse/$last", 'its own goes with it');
 
 # what the template drops, the clone keeps
 sql('original', 'DROP TABLE t');

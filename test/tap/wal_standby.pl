@@ -114,6 +114,9 @@ ok(-e $standby->data_dir . "/pg_lakehouse/$oid", 'marker of the database');
 sql('DROP DATABASE other');
 catch_up();
 ok(!-e $standby->data_dir . "/pg_lakehouse/$oid", 'goes with it');
+for (1 .. 300) { last if !grep { -d $_->data_dir . "/lakehouse/$oid" } $primary, $standby; usleep(100_000); }
+ok(!-d $primary->data_dir . "/lakehouse/$oid", 'and its objects');
+ok(!-d $standby->data_dir . "/lakehouse/$oid", 'on both');
 
 # ---- kill -9 of the standby in the middle of replay ----
 
