@@ -10,9 +10,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_type.h"
+#include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -237,6 +239,16 @@ widest_span(Relation rel, int64 storage_id)
 	return span;
 }
 
+/* What SnapshotAny sees of a transaction that has aborted may have no object any more. */
+static bool
+has_aborted(HeapTuple tuple)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+
+	return !TransactionIdIsCurrentTransactionId(xmin) && !TransactionIdIsInProgress(xmin) &&
+		!TransactionIdDidCommit(xmin);
+}
+
 /*
  * Files in the order of their highest row ids, from the one that could hold
  * the row on.  Mostly it is the first.  When it is not, the widest range of
@@ -266,7 +278,7 @@ lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds hol
 		if (high > last)
 			break;
 		if (low <= row_id &&
-			(snapshot == SnapshotAny ||
+			(snapshot == SnapshotAny ? !has_aborted(tuple) :
 			 DatumGetInt64(heap_getattr(tuple, Anum_file_removed_seq, desc, &isnull)) == 0))
 		{
 			LhFile	   *file = file_from_tuple(tuple, desc);
