@@ -72,26 +72,28 @@ delta_data(Relation toast, HeapTuple tuple)
 	return DatumGetByteaPP(fastgetattr(tuple, Anum_chunk_data, RelationGetDescr(toast), &isnull));
 }
 
-IndexScanDesc
-delta_index_begin(const Delta *delta, Snapshot snapshot)
-{
-	return lh_index_beginscan(delta->toast, delta->index, snapshot, 3);
-}
+/* ---- entries by key ---- */
 
-/* A btree scan may keep what it allocates: not in a context of the caller's that is reset. */
-bool
-delta_index_next(IndexScanDesc scan, ScanDirection direction, TupleTableSlot *slot)
+/*
+ * A serializable transaction reads rows of the table, not entries of the
+ * delta: whom it conflicts with must not depend on which rows are in the
+ * delta, nor on which share a page of its index.  There the scan takes no
+ * predicate locks, and what an entry says is judged here.
+ */
+void
+delta_index_begin(DeltaIndex *index, const Delta *delta, Snapshot snapshot)
 {
-	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(scan));
-	bool		found = index_getnext_slot(scan, direction, slot);
-
-	MemoryContextSwitchTo(old);
-	return found;
+	index->toast = delta->toast;
+	index->judge = IsolationIsSerializable() && IsMVCCSnapshot(snapshot) ? snapshot : NULL;
+	index->slot = MakeSingleTupleTableSlot(RelationGetDescr(delta->toast), &TTSOpsBufferHeapTuple);
+	index->scan = lh_index_beginscan(delta->toast, delta->index,
+									 index->judge != NULL ? SnapshotAny : snapshot, 3);
 }
 
 void
-delta_range_keys(uint64 low, uint64 high, ScanKeyData keys[3])
+delta_index_range(DeltaIndex *index, uint64 low, uint64 high)
 {
+	ScanKeyData keys[3];
 	Oid			low_id = (Oid) (low >> SEQ_BITS);
 	Oid			high_id = (Oid) (high >> SEQ_BITS);
 
@@ -102,12 +104,52 @@ delta_range_keys(uint64 low, uint64 high, ScanKeyData keys[3])
 					Int32GetDatum((int32) (low & SEQ_MASK)));
 		ScanKeyInit(&keys[2], Anum_chunk_seq, BTLessEqualStrategyNumber, F_INT4LE,
 					Int32GetDatum((int32) (high & SEQ_MASK)));
-		return;
 	}
-	ScanKeyInit(&keys[0], Anum_chunk_id, BTGreaterEqualStrategyNumber, F_OIDGE, ObjectIdGetDatum(low_id));
-	ScanKeyInit(&keys[1], Anum_chunk_id, BTLessEqualStrategyNumber, F_OIDLE, ObjectIdGetDatum(high_id));
-	ScanKeyInit(&keys[2], Anum_chunk_seq, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(0));
+	else
+	{
+		ScanKeyInit(&keys[0], Anum_chunk_id, BTGreaterEqualStrategyNumber, F_OIDGE, ObjectIdGetDatum(low_id));
+		ScanKeyInit(&keys[1], Anum_chunk_id, BTLessEqualStrategyNumber, F_OIDLE, ObjectIdGetDatum(high_id));
+		ScanKeyInit(&keys[2], Anum_chunk_seq, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(0));
+	}
+	ExecClearTuple(index->slot);
+	index_rescan(index->scan, keys, 3, NULL, 0);
 }
+
+static bool
+judge_entry(DeltaIndex *index)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) index->slot;
+	bool		visible;
+
+	LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+	visible = HeapTupleSatisfiesVisibility(slot->base.tuple, index->judge, slot->buffer);
+	HeapCheckForSerializableConflictOut(visible, index->toast, slot->base.tuple, slot->buffer, index->judge);
+	LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+	return visible;
+}
+
+/* A btree scan may keep what it allocates: not in a context of the caller's that is reset. */
+HeapTuple
+delta_index_next(DeltaIndex *index, ScanDirection direction)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(index->scan));
+	bool		found;
+
+	do
+		found = index_getnext_slot(index->scan, direction, index->slot);
+	while (found && index->judge != NULL && !judge_entry(index));
+	MemoryContextSwitchTo(old);
+	return found ? ((BufferHeapTupleTableSlot *) index->slot)->base.tuple : NULL;
+}
+
+void
+delta_index_end(DeltaIndex *index)
+{
+	index_endscan(index->scan);
+	ExecDropSingleTupleTableSlot(index->slot);
+}
+
+/* ---- who inserted an entry ---- */
 
 XminState
 delta_xmin_state(HeapTuple tuple)
@@ -242,32 +284,27 @@ lh_delta_insert(Relation rel, uint64 row_id, TupleTableSlot *slot, const LhLinea
 void
 lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succeeded)
 {
-	ScanKeyData keys[3];
 	Delta		delta;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	DeltaIndex	index;
+	HeapTuple	tuple;
 
-	delta_range_keys(ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_LINEAGE - 1), keys);
 	delta_open(rel, RowExclusiveLock, &delta);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(delta.toast), &TTSOpsBufferHeapTuple);
-	scan = delta_index_begin(&delta, SnapshotAny);
-	index_rescan(scan, keys, 3, NULL, 0);
-	while (delta_index_next(scan, ForwardScanDirection, slot))
+	delta_index_begin(&index, &delta, SnapshotAny);
+	delta_index_range(&index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_LINEAGE - 1));
+	while ((tuple = delta_index_next(&index, ForwardScanDirection)) != NULL)
 	{
-		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) slot)->base.tuple;
 		ItemPointerData tid = tuple->t_self;
 
 		if (!HeapTupleHeaderIsSpeculative(tuple->t_data) ||
 			!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(tuple->t_data)))
 			continue;
-		ExecClearTuple(slot);
+		ExecClearTuple(index.slot);
 		if (succeeded)
 			heap_finish_speculative(delta.toast, &tid);
 		else
 			heap_abort_speculative(delta.toast, &tid);
 	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	delta_index_end(&index);
 	delta_close(&delta, NoLock);
 }
 

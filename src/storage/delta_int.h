@@ -78,16 +78,27 @@ typedef struct Delta
 extern void delta_open(Relation rel, LOCKMODE mode, Delta *delta);
 extern void delta_close(Delta *delta, LOCKMODE mode);
 
-/* An index scan of it, to be given keys by index_rescan(), and its next entry. */
-extern IndexScanDesc delta_index_begin(const Delta *delta, Snapshot snapshot);
-extern bool delta_index_next(IndexScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
+/*
+ * Entries in the order of their keys, as the snapshot sees them.  What _next
+ * returns is valid until it is called again; entries beside the range may come.
+ */
+typedef struct DeltaIndex
+{
+	Relation	toast;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;		/* holds the entry returned last */
+	Snapshot	judge;			/* NULL: the scan itself judges */
+} DeltaIndex;
+
+extern void delta_index_begin(DeltaIndex *index, const Delta *delta, Snapshot snapshot);
+extern void delta_index_range(DeltaIndex *index, uint64 low, uint64 high);
+extern HeapTuple delta_index_next(DeltaIndex *index, ScanDirection direction);
+extern void delta_index_end(DeltaIndex *index);
 
 /* Inserts an entry; the delta was opened with RowExclusiveLock. */
 extern void delta_put(Delta *delta, uint64 key, const void *data, uint32 len,
 					  CommandId cid, int options, uint32 token, ItemPointer tid);
 
-/* Key ranges as scan keys; entries beside the range may come, too. */
-extern void delta_range_keys(uint64 low, uint64 high, ScanKeyData keys[3]);
 extern uint64 delta_key(Relation toast, HeapTuple tuple);
 extern bytea *delta_data(Relation toast, HeapTuple tuple);
 

@@ -19,9 +19,8 @@
 struct LhDeltaScan
 {
 	Delta		delta;
-	MemoryContext cxt;			/* the index scan allocates as it goes on */
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	MemoryContext cxt;
+	DeltaIndex	index;
 	uint64		low;			/* keys of the range */
 	uint64		high;
 	bool		with_dead;
@@ -44,8 +43,7 @@ lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, 
 	delta_open(rel, AccessShareLock, &scan->delta);
 	scan->cxt = CurrentMemoryContext;
 	scan->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse delta row", ALLOCSET_SMALL_SIZES);
-	scan->slot = MakeSingleTupleTableSlot(RelationGetDescr(scan->delta.toast), &TTSOpsBufferHeapTuple);
-	scan->scan = delta_index_begin(&scan->delta, snapshot);
+	delta_index_begin(&scan->index, &scan->delta, snapshot);
 	scan->with_dead = with_dead;
 	lh_delta_scan_range(scan, first, last);
 	return scan;
@@ -54,15 +52,11 @@ lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, 
 void
 lh_delta_scan_range(LhDeltaScan *scan, uint64 first, uint64 last)
 {
-	ScanKeyData keys[3];
-
 	scan->low = ROW_KEY(first, 0);
 	scan->high = ROW_KEY(last, KIND_MASK);
-	delta_range_keys(scan->low, scan->high, keys);
-	ExecClearTuple(scan->slot);
 	scan->ended = scan->pending = NoMovementScanDirection;
 	scan->on_row = scan->saw_tombstone = false;
-	index_rescan(scan->scan, keys, 3, NULL, 0);
+	delta_index_range(&scan->index, scan->low, scan->high);
 }
 
 static void
@@ -80,20 +74,21 @@ corrupt_row(LhDeltaScan *scan, uint64 row_id)
 static HeapTuple
 next_entry(LhDeltaScan *scan, ScanDirection direction, uint64 *key)
 {
+	HeapTuple	tuple;
+
 	if (scan->pending == direction)
 	{
 		scan->pending = NoMovementScanDirection;
-		*key = delta_key(scan->delta.toast, ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple);
-		return ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
+		tuple = ((BufferHeapTupleTableSlot *) scan->index.slot)->base.tuple;
+		*key = delta_key(scan->delta.toast, tuple);
+		return tuple;
 	}
 	/* an index scan that is asked once more after its end begins anew */
 	if (scan->ended == direction)
 		return NULL;
 	scan->ended = NoMovementScanDirection;
-	while (delta_index_next(scan->scan, direction, scan->slot))
+	while ((tuple = delta_index_next(&scan->index, direction)) != NULL)
 	{
-		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
-
 		CHECK_FOR_INTERRUPTS();
 		*key = delta_key(scan->delta.toast, tuple);
 		if (*key >= scan->low && *key <= scan->high)
@@ -262,8 +257,7 @@ lh_delta_scan_delete(LhDeltaScan *scan)
 void
 lh_delta_scan_end(LhDeltaScan *scan)
 {
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	delta_index_end(&scan->index);
 	delta_close(&scan->delta, AccessShareLock);
 	MemoryContextDelete(scan->row_cxt);
 	if (scan->tids != NULL)
@@ -276,8 +270,7 @@ lh_delta_scan_end(LhDeltaScan *scan)
 struct LhTombstoneScan
 {
 	Delta		delta;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	DeltaIndex	index;
 	uint64		low;
 	uint64		high;
 	LhTombstone tombstone;
@@ -287,24 +280,22 @@ LhTombstoneScan *
 lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last)
 {
 	LhTombstoneScan *scan = palloc0(sizeof(LhTombstoneScan));
-	ScanKeyData keys[3];
 
 	scan->low = ROW_KEY(first, 0);
 	scan->high = ROW_KEY(last, KIND_MASK);
-	delta_range_keys(scan->low, scan->high, keys);
 	delta_open(rel, AccessShareLock, &scan->delta);
-	scan->slot = MakeSingleTupleTableSlot(RelationGetDescr(scan->delta.toast), &TTSOpsBufferHeapTuple);
-	scan->scan = delta_index_begin(&scan->delta, snapshot);
-	index_rescan(scan->scan, keys, 3, NULL, 0);
+	delta_index_begin(&scan->index, &scan->delta, snapshot);
+	delta_index_range(&scan->index, scan->low, scan->high);
 	return scan;
 }
 
 const LhTombstone *
 lh_tombstone_scan_next(LhTombstoneScan *scan)
 {
-	while (delta_index_next(scan->scan, ForwardScanDirection, scan->slot))
+	HeapTuple	tuple;
+
+	while ((tuple = delta_index_next(&scan->index, ForwardScanDirection)) != NULL)
 	{
-		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) scan->slot)->base.tuple;
 		uint64		key = delta_key(scan->delta.toast, tuple);
 		LhTombstoneDisk disk;
 
@@ -333,8 +324,7 @@ lh_tombstone_scan_delete(LhTombstoneScan *scan)
 void
 lh_tombstone_scan_end(LhTombstoneScan *scan)
 {
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	delta_index_end(&scan->index);
 	delta_close(&scan->delta, AccessShareLock);
 	pfree(scan);
 }

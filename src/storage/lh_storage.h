@@ -112,7 +112,8 @@ typedef enum LhWho
 /* Everything the delta knows of a row right now, whatever a snapshot sees. */
 typedef struct LhRowMarks
 {
-	LhWho		inserter;		/* of the row's entry in the delta; LH_WHO_NOBODY: no such entry */
+	LhWho		inserter;		/* of the row's entry in the delta; LH_WHO_NOBODY: no such entry, */
+	bool		insert_aborted; /* or there is, but it does not count */
 	TransactionId insert_xid;
 	CommandId	insert_cid;		/* if LH_WHO_SELF */
 	uint32		speculative_token;
@@ -365,6 +366,9 @@ extern void lh_row_fetch_end(LhRowFetch *fetch);
  * snapshot has not found; false is always a right answer.
  */
 extern bool lh_row_is_dead_to_all(Relation rel, uint64 row_id);
+
+/* The same as far as the row's marks tell: false for rows that are nowhere. */
+extern bool lh_marks_dead_to_all(const LhRowMarks *m, struct GlobalVisState *vistest);
 
 /*
  * Is the row there, for a snapshot that is no MVCC snapshot?  With

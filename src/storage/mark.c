@@ -67,8 +67,7 @@ struct LhMarks
 {
 	Relation	rel;
 	Delta		delta;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	DeltaIndex	index;
 	LOCKMODE	mode;
 };
 
@@ -80,16 +79,14 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 	marks->rel = rel;
 	marks->mode = mode;
 	delta_open(rel, mode, &marks->delta);
-	marks->slot = MakeSingleTupleTableSlot(RelationGetDescr(marks->delta.toast), &TTSOpsBufferHeapTuple);
-	marks->scan = delta_index_begin(&marks->delta, SnapshotAny);
+	delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
 	return marks;
 }
 
 void
 lh_marks_end(LhMarks *marks)
 {
-	index_endscan(marks->scan);
-	ExecDropSingleTupleTableSlot(marks->slot);
+	delta_index_end(&marks->index);
 	delta_close(&marks->delta, marks->mode == AccessShareLock ? marks->mode : NoLock);
 	pfree(marks);
 }
@@ -157,15 +154,13 @@ take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m
 void
 lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 {
-	ScanKeyData keys[3];
+	HeapTuple	tuple;
 
 	memset(m, 0, sizeof(*m));
 	ItemPointerSetInvalid(&m->lock_tid);
-	delta_range_keys(ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK), keys);
-	index_rescan(marks->scan, keys, 3, NULL, 0);
-	while (delta_index_next(marks->scan, ForwardScanDirection, marks->slot))
+	delta_index_range(&marks->index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK));
+	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
 	{
-		HeapTuple	tuple = ((BufferHeapTupleTableSlot *) marks->slot)->base.tuple;
 		uint64		kind = delta_key(marks->delta.toast, tuple) & KIND_MASK;
 		XminState	state;
 
@@ -173,7 +168,10 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 			continue;
 		state = delta_xmin_state(tuple);
 		if (state == XMIN_ABORTED)
+		{
+			m->insert_aborted |= kind == 0;
 			continue;
+		}
 		if (kind == 0)
 			take_first_chunk(marks, tuple, state, m);
 		else if (kind == KIND_LOCK)
@@ -198,7 +196,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 			m->kind = disk.kind;
 		}
 	}
-	ExecClearTuple(marks->slot);
+	ExecClearTuple(marks->index.slot);
 }
 
 /* ---- row locks ---- */
@@ -284,11 +282,12 @@ lock_all(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
 	return lock_lock_tuple(marks, &m->lock_tid, cid, mode, policy);
 }
 
-/* Must who wants `mode` wait for a running transaction that left this tombstone? */
+/* A KEY SHARE lock takes no notice of somebody else's update that left the key alone. */
 static bool
-conflicts(LockTupleMode mode, LhTombstoneKind kind)
+passes_update(LockTupleMode mode, const LhRowMarks *m)
 {
-	return mode != LockTupleKeyShare || kind != LH_TOMB_UPDATED;
+	return mode == LockTupleKeyShare && m->kind == LH_TOMB_UPDATED &&
+		(m->deleter == LH_WHO_OTHER || m->deleter == LH_WHO_COMMITTED);
 }
 
 /* What an ended or own tombstone means to somebody with this command id. */
@@ -385,9 +384,11 @@ enter_free(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode, Loc
 		lh_marks_look(marks, row_id, m);
 		if (m->inserter == LH_WHO_SELF && m->insert_cid >= cid)
 			result = TM_Invisible;
+		else if (passes_update(mode, m))
+			result = lock_all(marks, row_id, m, cid, mode, LockWaitSkip, lock);
 		else if (m->deleter == LH_WHO_SELF || m->deleter == LH_WHO_COMMITTED)
 			result = judge_tombstone(m, cid);
-		else if (m->deleter == LH_WHO_OTHER && conflicts(mode, m->kind))
+		else if (m->deleter == LH_WHO_OTHER)
 			result = TM_BeingModified;
 		else
 			result = lock_all(marks, row_id, m, cid, mode, LockWaitSkip, lock);
@@ -413,14 +414,60 @@ enter_free(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode, Loc
 	return result;
 }
 
-TM_Result
-lh_row_lock(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
-			LockWaitPolicy policy, LhRowMarks *m, TM_FailureData *failure)
+static TM_Result
+lock_one(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+		 LockWaitPolicy policy, LhRowMarks *m, TM_FailureData *failure)
 {
 	TM_Result	result = enter_free(marks, row_id, cid, mode, policy, XLTW_Lock, true, m, failure);
 
 	if (result == TM_Ok)
 		leave_critical(marks->rel, row_id);
+	return result;
+}
+
+/*
+ * A KEY SHARE lock on a row that has newer versions: it counts for its direct
+ * successor, but those after it have not heard of it.  The newest one is
+ * locked as well.
+ */
+static TM_Result
+lock_newest(LhMarks *marks, uint64 row_id, const LhRowMarks *m, CommandId cid, LockTupleMode mode,
+			LockWaitPolicy policy, TM_FailureData *failure)
+{
+	uint64		newest = m->successor;
+	TM_FailureData newest_failure;
+	LhRowMarks	n;
+	TM_Result	result;
+
+	for (;;)
+	{
+		result = lock_one(marks, newest, cid, mode, policy, &n, &newest_failure);
+		if (result != TM_Ok || !passes_update(mode, &n))
+			break;
+		newest = n.successor;
+	}
+	switch (result)
+	{
+		case TM_Updated:
+		case TM_Deleted:
+			fill_failure(row_id, m, failure);
+			return result;
+		case TM_WouldBlock:
+			return result;
+		default:
+			/* what we have changed ourselves, nobody else will */
+			return TM_Ok;
+	}
+}
+
+TM_Result
+lh_row_lock(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+			LockWaitPolicy policy, LhRowMarks *m, TM_FailureData *failure)
+{
+	TM_Result	result = lock_one(marks, row_id, cid, mode, policy, m, failure);
+
+	if (result == TM_Ok && passes_update(mode, m))
+		result = lock_newest(marks, row_id, m, cid, mode, policy, failure);
 	return result;
 }
 

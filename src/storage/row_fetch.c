@@ -352,6 +352,14 @@ in_any_file(const LhFile *file, void *arg)
 	return true;
 }
 
+bool
+lh_marks_dead_to_all(const LhRowMarks *m, GlobalVisState *vistest)
+{
+	if (m->deleter == LH_WHO_COMMITTED)
+		return GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
+	return m->inserter == LH_WHO_NOBODY && m->insert_aborted;
+}
+
 /*
  * A row that is nowhere is dead if it was settled: if the transaction that got
  * its id has ended, as far as the oldest snapshot is concerned, and might have
@@ -370,8 +378,8 @@ lh_row_is_dead_to_all(Relation rel, uint64 row_id)
 	marks = lh_marks_begin(rel, AccessShareLock);
 	lh_marks_look(marks, row_id, &m);
 	lh_marks_end(marks);
-	if (m.deleter == LH_WHO_COMMITTED)
-		return GlobalVisTestIsRemovableXid(vistest, m.delete_xid);
+	if (lh_marks_dead_to_all(&m, vistest))
+		return true;
 	if (m.deleter != LH_WHO_NOBODY)
 		return false;
 	if (m.inserter != LH_WHO_NOBODY &&

@@ -196,17 +196,46 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	return true;
 }
 
+/* Marks entries that the rows' marks show to be dead; returns whether there are any. */
+static bool
+find_deletable(Relation rel, TM_IndexDeleteOp *delstate)
+{
+	GlobalVisState *vistest = GlobalVisTestFor(rel);
+	LhMarks    *marks;
+	bool		found = false;
+
+	if (!lh_delta_exists(rel))
+		return false;
+	marks = lh_marks_begin(rel, AccessShareLock);
+	for (int i = 0; i < delstate->ndeltids; i++)
+	{
+		TM_IndexDelete *entry = &delstate->deltids[i];
+		TM_IndexStatus *status = &delstate->status[entry->id];
+		LhRowMarks	m;
+
+		if (!status->knowndeletable)
+		{
+			lh_marks_look(marks, lh_tid_to_row_id(&entry->tid), &m);
+			status->knowndeletable = lh_marks_dead_to_all(&m, vistest);
+		}
+		found |= status->knowndeletable;
+	}
+	lh_marks_end(marks);
+	return found;
+}
+
 /*
- * Entries that an index scan has found to be dead to everybody go; for others
- * nothing is vouched for here.  What was dead to everybody then, is so with
- * the horizon of now: standbys are told about that one.
+ * An index page is full, and write-locked: nothing is asked but the delta.
+ * Which entries a scan has found dead, is known; of a page that would have to
+ * be split (bottomup) all are looked at.  What was dead to everybody at any
+ * time is so with the horizon of now: standbys are told about that one.
  */
 TransactionId
 lh_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate)
 {
 	TransactionId newest = GetOldestNonRemovableTransactionId(rel);
 
-	if (delstate->bottomup)
+	if (delstate->bottomup && !find_deletable(rel, delstate))
 	{
 		delstate->ndeltids = 0;
 		return InvalidTransactionId;

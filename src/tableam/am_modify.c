@@ -264,6 +264,29 @@ store_row(Relation rel, uint64 row_id, TupleTableSlot *slot)
 	lh_row_fetch_end(fetch);
 }
 
+/*
+ * The newest version of a row that this transaction has changed itself, found
+ * from an older one that somebody else had changed before.  If that was a
+ * later command, the caller must know which: he may have to complain.
+ */
+static TM_Result
+find_own_newest(LhMarks *marks, CommandId cid, uint64 *row_id, LhRowMarks *m, TM_FailureData *tmfd)
+{
+	CommandId	changed = InvalidCommandId;
+
+	while (m->deleter == LH_WHO_SELF && (m->kind == LH_TOMB_UPDATED || m->kind == LH_TOMB_UPDATED_KEY))
+	{
+		changed = m->delete_cid;
+		tmfd->xmax = m->delete_xid;
+		*row_id = m->successor;
+		lh_marks_look(marks, *row_id, m);
+	}
+	if (m->deleter == LH_WHO_SELF)
+		return TM_Deleted;
+	tmfd->cmax = changed;
+	return changed >= cid ? TM_SelfModified : TM_Ok;
+}
+
 TM_Result
 lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot,
 			  CommandId cid, LockTupleMode mode, LockWaitPolicy wait_policy,
@@ -280,6 +303,13 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 	for (;;)
 	{
 		result = lh_row_lock(marks, row_id, cid, mode, wait_policy, &m, tmfd);
+		if (tmfd->traversed && m.deleter == LH_WHO_SELF)
+		{
+			result = find_own_newest(marks, cid, &row_id, &m, tmfd);
+			if (result == TM_Ok)
+				continue;
+			break;
+		}
 		if (result != TM_Updated || (flags & TUPLE_LOCK_FLAG_FIND_LAST_VERSION) == 0)
 			break;
 		if (m.kind == LH_TOMB_MOVED)
