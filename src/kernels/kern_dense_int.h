@@ -30,6 +30,20 @@
 #define SUMS 4
 #define STEP (SUMS * LANES)
 
+/*
+ * The statement for i = 0 to 3.  A loop would be unrolled only by some
+ * compilers, and its arrays kept in memory by the others.
+ */
+#define FOUR(i, statement) \
+	do { \
+		{ enum {i = 0}; statement; } \
+		{ enum {i = 1}; statement; } \
+		{ enum {i = 2}; statement; } \
+		{ enum {i = 3}; statement; } \
+	} while (0)
+#define EACH_SUM(s, statement) FOUR(s, statement)
+#define EACH_ROW(r, statement) FOUR(r, if (r < rows) { statement; })
+
 INLINE size_t
 width_a(LhPair pair)
 {
@@ -76,44 +90,36 @@ total(const V *sums)
 
 /* `rows` rows at once, a constant too. */
 INLINE void
-dist_rows(LhPair pair, LhMetric metric, int rows, size_t n, const uint8_t *a,
+dist_rows(LhPair pair, LhMetric metric, const int rows, size_t n, const uint8_t *a,
 		  const uint8_t *const *b, float *out)
 {
 	const size_t wa = width_a(pair);
 	const size_t wb = width_b(pair);
-	V			sums[MANY][SUMS];
+	V			sums[4][SUMS];
 	size_t		i = 0;
 
-	for (int r = 0; r < rows; r++)
-		for (int s = 0; s < SUMS; s++)
-			sums[r][s] = v_zero();
+	EACH_ROW(r, EACH_SUM(s, sums[r][s] = v_zero()));
 	for (; i + STEP <= n; i += STEP)
 	{
-		for (int s = 0; s < SUMS; s++)
-		{
-			const size_t at = i + s * LANES;
-			V			x = load(wa, a + at * wa);
+		V			x[SUMS];
 
-			for (int r = 0; r < rows; r++)
-				sums[r][s] = add_step(metric, sums[r][s], x, load(wb, b[r] + at * wb));
-		}
+		EACH_SUM(s, x[s] = load(wa, a + (i + s * LANES) * wa));
+		EACH_ROW(r, EACH_SUM(s, sums[r][s] = add_step(metric, sums[r][s], x[s],
+													  load(wb, b[r] + (i + s * LANES) * wb))));
 	}
 	for (; i + LANES <= n; i += LANES)
 	{
 		V			x = load(wa, a + i * wa);
 
-		for (int r = 0; r < rows; r++)
-			sums[r][0] = add_step(metric, sums[r][0], x, load(wb, b[r] + i * wb));
+		EACH_ROW(r, sums[r][0] = add_step(metric, sums[r][0], x, load(wb, b[r] + i * wb)));
 	}
 	if (i < n)
 	{
 		V			x = part(wa, a + i * wa, n - i);
 
-		for (int r = 0; r < rows; r++)
-			sums[r][1] = add_step(metric, sums[r][1], x, part(wb, b[r] + i * wb, n - i));
+		EACH_ROW(r, sums[r][1] = add_step(metric, sums[r][1], x, part(wb, b[r] + i * wb, n - i)));
 	}
-	for (int r = 0; r < rows; r++)
-		out[r] = total(sums[r]);
+	EACH_ROW(r, out[r] = total(sums[r]));
 }
 
 /* ab and bb, and aa where it is asked for; the order of sums as above. */
@@ -122,13 +128,11 @@ cos_row(LhPair pair, bool with_aa, size_t n, const uint8_t *a, const uint8_t *b,
 {
 	const size_t wa = width_a(pair);
 	const size_t wb = width_b(pair);
-	V			ab[SUMS],
-				aa[SUMS],
-				bb[SUMS];
+	V			ab[SUMS];
+	V			aa[SUMS];
+	V			bb[SUMS];
 	size_t		i = 0;
 
-	for (int s = 0; s < SUMS; s++)
-		ab[s] = aa[s] = bb[s] = v_zero();
 #define COS_STEP(s, x, y) \
 	do { \
 		V			x_ = (x); \
@@ -138,9 +142,9 @@ cos_row(LhPair pair, bool with_aa, size_t n, const uint8_t *a, const uint8_t *b,
 		if (with_aa) \
 			aa[s] = v_fma(x_, x_, aa[s]); \
 	} while (0)
+	EACH_SUM(s, ab[s] = aa[s] = bb[s] = v_zero());
 	for (; i + STEP <= n; i += STEP)
-		for (int s = 0; s < SUMS; s++)
-			COS_STEP(s, load(wa, a + (i + s * LANES) * wa), load(wb, b + (i + s * LANES) * wb));
+		EACH_SUM(s, COS_STEP(s, load(wa, a + (i + s * LANES) * wa), load(wb, b + (i + s * LANES) * wb)));
 	for (; i + LANES <= n; i += LANES)
 		COS_STEP(0, load(wa, a + i * wa), load(wb, b + i * wb));
 	if (i < n)
