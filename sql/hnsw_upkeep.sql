@@ -127,3 +127,18 @@ CREATE INDEX ON e USING hnsw (b vector_l2_ops) WITH (m = 40);
 CREATE INDEX ON e USING hnsw ((a::vector(2001)) vector_l2_ops);
 DROP TABLE e;
 DROP FUNCTION noise, recall;
+-- Looking at an index.
+CREATE TABLE look (i int, v vector(40));
+INSERT INTO look SELECT i, (SELECT array_agg((hashint8(i::int8 * 100003 + k) % 10007)::float4 / 10007 ORDER BY k) FROM generate_series(1, 40) k)
+	FROM generate_series(1, 400) i;
+CREATE INDEX look_v ON look USING hnsw (v vector_cosine_ops) WHERE i > 10;
+SELECT dims, coding, code_bytes, node_bytes, m, ef_construction, entry > 0 AS entry, centred FROM lakehouse.hnsw_info('look_v');
+SELECT count(*), bool_and(live) AS live, max(cardinality(links)) AS most, min(cardinality(links)) > 0 AS linked, sum(cardinality(rows)) AS rows
+	FROM lakehouse.hnsw_graph('look_v');
+-- every node can be reached from every other
+WITH RECURSIVE link AS MATERIALIZED (SELECT node, unnest(links) AS other FROM lakehouse.hnsw_graph('look_v')),
+	reached AS (SELECT (SELECT entry FROM lakehouse.hnsw_info('look_v')) AS node UNION SELECT other FROM reached JOIN link USING (node))
+	SELECT count(*) FROM reached;
+SELECT lakehouse.hnsw_recall('look_v', 10) >= 0.9 AS good;
+SELECT lakehouse.hnsw_info('look');
+DROP TABLE look;

@@ -160,6 +160,10 @@ lh_hnsw_init(void)
 					  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M, AccessExclusiveLock);
 	add_int_reloption(option_kind, "ef_construction", "Size of the dynamic candidate list for construction",
 					  HNSW_DEFAULT_EFC, HNSW_MIN_EFC, HNSW_MAX_EFC, AccessExclusiveLock);
+	hnsw_filter_init();
+	DefineCustomBoolVariable("lakehouse.vector_fill_limit",
+							 "Lets index scans below a filter and a LIMIT go on until there are enough rows.",
+							 NULL, &hnsw_fill_limit, true, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("lakehouse.vector_index_limits",
 							 "Refuses vector indexes of more dimensions than pgvector allows.",
 							 NULL, &hnsw_dimension_limits, true, PGC_USERSET, 0, NULL, NULL, NULL);

@@ -467,6 +467,10 @@ extern void hnsw_insert_value(HnswGraph *g, ItemPointer tid, const void *value, 
 extern bool hnsw_memory_insert(HnswGraph *g, ItemPointer tid, const void *value, uint32 bytes, LWLock *entry_lock);
 extern void hnsw_memory_flush(HnswGraph *g);
 
+/* hnsw_filter.c */
+extern void hnsw_filter_init(void);
+extern bool hnsw_is_filtered(Relation index);
+
 /* hnsw_settings.c */
 extern void hnsw_define_settings(void);
 

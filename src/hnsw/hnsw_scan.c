@@ -36,6 +36,7 @@ typedef struct HnswScan
 	Ready		current;		/* rows that are being returned */
 	float		last;			/* distance returned last */
 	bool		started;
+	bool		filtered;		/* goes on until enough rows have passed a filter */
 	MemoryContext context;		/* of the query */
 } HnswScan;
 
@@ -46,6 +47,7 @@ hnsw_begin_scan(Relation index, int n_keys, int n_orderbys)
 	HnswScan   *s = palloc0(sizeof(HnswScan));
 
 	s->g = hnsw_open(index, CurrentMemoryContext);
+	s->filtered = n_orderbys > 0 && hnsw_is_filtered(index);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = s;
 	return scan;
@@ -168,14 +170,47 @@ least_distance(HnswScan *s, HnswKey key)
 	return hnsw_key_distance(key) - (node ? hnsw_codec_slack(&s->g->codec, &s->query, node) : 0);
 }
 
+/*
+ * Below a filter the pool is a window that moves outwards: what has been read
+ * makes room for the best of the rest, whose links are followed at once.  So
+ * each row is found with as many candidates as the first one.
+ */
+static void
+move_window(HnswScan *s)
+{
+	HnswPool   *pool = &s->pool;
+	MemoryContext old;
+
+	if (s->pending < Max(pool->max / 4, 1) && s->pending < pool->n)
+		return;
+	old = MemoryContextSwitchTo(s->context);
+	pool->n -= s->pending;
+	memmove(pool->keys, pool->keys + s->pending, sizeof(HnswKey) * pool->n);
+	s->pending = 0;
+	while (pool->n < pool->max && s->rest.n > 0)
+	{
+		pool->keys[pool->n] = hnsw_rest_pop(&s->rest);
+		pool->n++;
+	}
+	pool->next = 0;
+	hnsw_search(s->g, &s->query, 0, pool, &s->rest);
+	MemoryContextSwitchTo(old);
+}
+
 /* The next result of this batch into s->current; false at its end. */
 static bool
 next_of_batch(HnswScan *s)
 {
-	while (s->pending < s->pool.n)
+	for (;;)
 	{
-		HnswKey		key = s->pool.keys[s->pending];
+		HnswKey		key;
 		Ready		ready;
+
+		if (s->filtered && s->rest.keep)
+			move_window(s);
+		if (s->pending >= s->pool.n)
+			break;
+		key = s->pool.keys[s->pending];
 
 		if (s->n_ready > 0 && s->ready[0].distance < least_distance(s, key))
 			break;
@@ -226,7 +261,8 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	s->last = -get_float4_infinity();
 	memset(&g->counters, 0, sizeof(g->counters));
 	memset(&s->rest, 0, sizeof(s->rest));
-	s->rest.keep = hnsw_iterative_scan != HNSW_ITERATIVE_OFF;
+	s->filtered &= hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
+	s->rest.keep = s->filtered || hnsw_iterative_scan != HNSW_ITERATIVE_OFF;
 	s->pool.max = hnsw_ef_search;
 	s->pool.n = s->pool.next = 0;
 	s->pool.keys = palloc(sizeof(HnswKey) * s->pool.max);
@@ -287,7 +323,7 @@ hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		CHECK_FOR_INTERRUPTS();
 		if (!next_of_batch(s))
 		{
-			if (!s->rest.keep || !next_batch(s))
+			if (s->filtered || !s->rest.keep || !next_batch(s))
 				return false;
 			continue;
 		}
