@@ -13,7 +13,8 @@ top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
 HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
 	interop interop-jvm bench fuzz tools coverage suite-pgvector \
-	coreregress coreisolation suite-contrib suite-django suite-sqlalchemy
+	coreregress coreisolation sqlsmith suite-contrib suite-django suite-sqlalchemy \
+	installcheck-assert installcheck-discard
 
 ifneq ($(filter $(HOUSE),$(MAKECMDGOALS)),)
 include $(top)test/lib/house.mk

@@ -70,6 +70,7 @@ lh_work_new() {
 }
 
 # lh_cluster_new [CONFIGURATION-LINE...]: the same and a cluster, not started.
+# $LH_CONF adds lines to every script's configuration.
 lh_cluster_new() {
 	lh_work_new
 	export PGHOST=$LH_WORK/socket PGPORT=54329 PGUSER=postgres PGDATABASE=postgres
@@ -81,6 +82,7 @@ lh_cluster_new() {
 			"port = $PGPORT" "shared_preload_libraries = 'lakehouse'" "max_prepared_transactions = 10" \
 			"log_line_prefix = '%m [%p] %q%a '"
 		[ $# -eq 0 ] || printf '%s\n' "$@"
+		printf '%s\n' "${LH_CONF:-}"
 	} >>"$LH_PGDATA/postgresql.conf"
 }
 

@@ -69,6 +69,12 @@ coreisolation: deps
 suite-contrib: deps
 	test/suites/core contrib
 
+sqlsmith: deps
+	test/suites/core sqlsmith
+
+installcheck-assert installcheck-discard: installcheck-%: deps
+	test/suites/installcheck $*
+
 suite-django suite-sqlalchemy: suite-%: stage
 	test/suites/apps $*
 

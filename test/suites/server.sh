@@ -78,7 +78,7 @@ assert_server() {
 		rm -rf "$dir"
 		mkdir -p "$dir/build"
 		(cd "$dir/build" && CFLAGS='-O1 -g' "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" --enable-cassert \
-			--enable-debug --without-readline --with-lz4 --with-zstd &&
+			--enable-debug --without-icu --without-readline --with-lz4 --with-zstd &&
 			nice make -j2 -s && make -s install && make -s -C contrib install && make -s -C src/test/isolation install &&
 			make -s -C src/test/regress install) \
 			>"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log"; die "suites: the server does not build, see $dir/build.log"; }
