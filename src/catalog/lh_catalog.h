@@ -92,6 +92,9 @@ extern void lh_metapage_renew(Relation rel);
 extern uint64 lh_row_ids_reserve(Relation rel, uint64 n);
 extern void lh_row_ids_return(Relation rel, uint64 first_unused, uint64 end);
 
+/* Ids from here on were never given out. */
+extern uint64 lh_row_ids_end(Relation rel);
+
 /* ---- options ---- */
 
 typedef struct LhOptions

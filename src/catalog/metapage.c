@@ -217,6 +217,16 @@ lh_metapage_read(Relation rel, LhIdentity *identity)
 	UnlockReleaseBuffer(buffer);
 }
 
+uint64
+lh_row_ids_end(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	uint64		end = PageGetMeta(BufferGetPage(buffer))->next_row_id;
+
+	UnlockReleaseBuffer(buffer);
+	return end;
+}
+
 /* WAL-logs the page as it is, with all ids below logged_row_id used up. */
 static void
 log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)

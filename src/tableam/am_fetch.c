@@ -13,16 +13,16 @@
 
 #include "tableam/lh_tableam_int.h"
 
-bool
-lh_tuple_tid_valid(TableScanDesc scan, ItemPointer tid)
-{
-	return ItemPointerIsValid(tid) && ItemPointerGetOffsetNumber(tid) <= LH_ROWS_PER_BLOCK;
-}
-
 static bool
 is_valid_tid(ItemPointer tid)
 {
 	return ItemPointerIsValid(tid) && ItemPointerGetOffsetNumber(tid) <= LH_ROWS_PER_BLOCK;
+}
+
+bool
+lh_tuple_tid_valid(TableScanDesc scan, ItemPointer tid)
+{
+	return is_valid_tid(tid) && lh_tid_to_row_id(tid) < lh_row_ids_end(scan->rs_rd);
 }
 
 /* Snapshots that answer what is there right now are asked by row, not by entry. */

@@ -50,9 +50,8 @@ lh_to_utf8(const char *s, int len, const char **out, int *out_len)
 
 	*out = s;
 	*out_len = len;
-	if (encoding == PG_UTF8 || len == 0)
-		return true;
-	if (encoding == PG_SQL_ASCII)
+	/* functions in C can make text that is not valid in the database's encoding either */
+	if (lh_server_is_utf8())
 		return pg_encoding_verifymbstr(PG_UTF8, s, len) == len;
 
 	if (!convert(encoding, PG_UTF8, s, len, &utf8, out_len))
