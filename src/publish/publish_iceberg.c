@@ -27,8 +27,12 @@
 #include "storage/lh_storage.h"
 #include "types/types.h"
 
-/* More manifests than this are merged into one. */
+/*
+ * More manifests than this are merged into one, but for those that have many
+ * files already: what a commit costs must not grow with the table.
+ */
 #define MERGE_MANIFESTS		100
+#define LARGE_MANIFEST		10000	/* files */
 
 /* Former metadata files that metadata.json still names. */
 #define KEPT_METADATA_FILES	200
@@ -258,6 +262,30 @@ is_live(const LhIceManifest *row)
 	return row->added_files + row->existing_files > 0;
 }
 
+static bool
+is_large(const LhIceManifest *row)
+{
+	return row->added_files + row->existing_files >= LARGE_MANIFEST;
+}
+
+/* Marks the manifests that name removed files; what is removed is mostly young, so large ones are asked last. */
+static void
+find_removed(Context *cx, const LhIceManifestList *list, LhIceManifestContent content, int64 sought, bool *found)
+{
+	for (int large = 0; large <= 1; large++)
+		for (int i = 0; i < list->n_manifests && sought > 0; i++)
+		{
+			const LhIceManifest *row = &list->manifests[i];
+			int64		n = 0;
+
+			if (row->content != content || !is_live(row) || is_large(row) != large)
+				continue;
+			visit_entries(cx, row, count_removed, &n);
+			found[i] = n > 0;
+			sought -= n;
+		}
+}
+
 /* What the new list takes over from the previous one, of one kind. */
 static void
 write_previous(Context *cx, const LhIceManifestList *list, LhIceManifestContent content)
@@ -265,23 +293,20 @@ write_previous(Context *cx, const LhIceManifestList *list, LhIceManifestContent 
 	List	   *removed = content == LH_ICE_MANIFEST_DATA ? cx->commit->removed : cx->commit->removed_deletes;
 	bool	   *rewrite = palloc0(sizeof(bool) * Max(list->n_manifests, 1));
 	bool		any = false;
-	bool		merge;
-	int			n = 0;
+	int			n_small = 0;
 	ManifestOut out;
 
+	find_removed(cx, list, content, list_length(removed), rewrite);
 	for (int i = 0; i < list->n_manifests; i++)
-		n += list->manifests[i].content == content;
-	merge = n > MERGE_MANIFESTS;
+		n_small += list->manifests[i].content == content && !is_large(&list->manifests[i]);
 	for (int i = 0; i < list->n_manifests; i++)
 	{
 		const LhIceManifest *row = &list->manifests[i];
-		int64		n_removed = 0;
 
 		if (row->content != content || !is_live(row))
 			continue;
-		if (removed != NIL)
-			visit_entries(cx, row, count_removed, &n_removed);
-		rewrite[i] = merge || n_removed > 0;
+		if (n_small > MERGE_MANIFESTS && !is_large(row))
+			rewrite[i] = true;
 		any |= rewrite[i];
 		if (!rewrite[i])
 			add_row(cx, row);
