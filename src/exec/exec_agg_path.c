@@ -154,6 +154,8 @@ add_agg_path(PlannerInfo *root, RelOptInfo *input, RelOptInfo *output, List *agg
 	path->path.pathtarget = output->reltarget;
 	path->path.parallel_safe = input->consider_parallel && output->consider_parallel;
 	path->path.rows = 1;
+	if (!enable_seqscan)
+		cost += disable_cost;
 	path->path.startup_cost = cost + output->reltarget->cost.startup;
 	path->path.total_cost = path->path.startup_cost + output->reltarget->cost.per_tuple;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
