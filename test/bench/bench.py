@@ -55,23 +55,26 @@ def file_of(sf):
 # ---- COPY: time, memory, stored size ----
 
 def copy_once(access_method, sf):
-    """(seconds, peak memory in bytes) of a COPY into a new table, in a new backend."""
+    """(seconds, peak memory and WAL in bytes) of a COPY into a new table, in a new backend."""
     with Session() as session:
         session.run(f"DROP TABLE IF EXISTS lineitem_{access_method}")
         session.run(f"CREATE TABLE lineitem_{access_method} {LINEITEM} USING {access_method}")
         session.run("CHECKPOINT")
+        start = session.value("SELECT pg_current_wal_insert_lsn()")
         took = session.seconds(f"COPY lineitem_{access_method} FROM '{file_of(sf)}' (FORMAT csv, HEADER)")
-        return took, session.proc("status", "VmHWM") * 1024
+        wal = int(session.value(f"SELECT pg_current_wal_insert_lsn() - '{start}'"))
+        return took, session.proc("status", "VmHWM") * 1024, wal
 
 
 def copy():
-    best, memory = {}, {}
+    best, memory, wal = {}, {}, {}
     for _ in range(2):
         for method in ("heap", "lakehouse"):
-            took, peak = copy_once(method, SF)
+            took, peak, wal[method] = copy_once(method, SF)
             best[method] = min(best.get(method, took), took)
             memory[method] = max(memory.get(method, 0), peak)
     at_most(f"COPY lineitem SF{SF}, time (heap)", best["heap"], best["lakehouse"], 1.2, seconds)
+    at_most(f"WAL of COPY lineitem SF{SF} (heap)", wal["heap"], wal["lakehouse"], 0.3, mebibytes)
     with Session() as session:
         session.run("SELECT lakehouse.publish('lineitem_lakehouse')")
         heap = int(session.value("SELECT pg_total_relation_size('lineitem_heap')"))
@@ -80,8 +83,8 @@ def copy():
     at_most("stored size (heap)", heap, lake, 0.20, mebibytes)
     show_memory(SF, memory["heap"], memory["lakehouse"])
     if os.environ.get("SF10"):
-        _, heap_peak = copy_once("heap", "10")
-        _, lake_peak = copy_once("lakehouse", "10")
+        _, heap_peak, _ = copy_once("heap", "10")
+        _, lake_peak, _ = copy_once("lakehouse", "10")
         show_memory("10", heap_peak, lake_peak)
         copy_once("heap", SF)
         copy_once("lakehouse", SF)

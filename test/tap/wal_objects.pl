@@ -63,6 +63,14 @@ is((stat $standby->data_dir . '/lakehouse/hint')[2], (stat $primary->data_dir . 
 like(sql(q{SELECT os_error($$SELECT os_put(os_default(), 'even', 'other')$$)}), qr/^42710/, 'a name that is taken');
 same('travels not');
 
+# pg_basebackup would fail on longer paths
+my $fits = 'a/' . 'x' x (99 - length 'lakehouse/a/');
+sql("SELECT os_put(os_default(), '$fits', 'x')");
+like(sql("SELECT os_error(\$\$SELECT os_put(os_default(), '${fits}x', 'x')\$\$)"), qr/^42622 name of object .* is too long/, 'a path that base backups refuse');
+like(sql("SELECT os_error(\$\$SELECT os_check(os_default() || '/' || repeat('x', 40), true)\$\$)"), qr/^42622 location .* is too long/, 'a location that would make such');
+$primary->backup('longest');
+pass('a base backup of the longest');
+
 # ---- conflicts ----
 
 sub removal

@@ -38,6 +38,7 @@ sub new_node
 shared_preload_libraries = '$preload'
 fsync = on
 max_prepared_transactions = 10
+wal_keep_size = 2GB
 include_if_exists = '$FAULT_CONF'
 CONF
 	$node->append_conf('postgresql.conf', $opt{conf}) if defined $opt{conf};
