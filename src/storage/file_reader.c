@@ -48,6 +48,14 @@ typedef struct GroupState
 	LhArena		arena;			/* page indexes */
 	int			row_group;		/* -1: none */
 	LeafReader *leaves;			/* [meta->schema.n_leaves] */
+
+	/* looking for row ids in their column */
+	bool		has_row_id_index;
+	LhPqColumnIndex row_id_index;
+	int			row_id_page;	/* that row_ids are of; -1: none */
+	int64		row_id_first;	/* row of the group that row_ids[0] is of */
+	int			n_row_ids;
+	int64	   *row_ids;
 } GroupState;
 
 typedef struct ColumnState
@@ -197,6 +205,9 @@ reset_group(LhFileReader *reader, GroupState *group, int row_group)
 	lh_arena_init(&group->arena, &group->alloc);
 	group->leaves = NULL;
 	group->row_group = row_group;
+	group->has_row_id_index = false;
+	group->row_id_page = -1;
+	group->row_ids = NULL;
 	if (row_group >= 0)
 		group->leaves = MemoryContextAllocZero(group->cxt,
 											   sizeof(LeafReader) * reader->meta->schema.n_leaves);
@@ -662,4 +673,137 @@ lh_file_reader_row_id(LhFileReader *reader, int row)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("data file \"%s\" has a row without row id", reader->file->name)));
 	return (uint64) row_ids->values.i64[row];
+}
+
+/* ---- rows by their ids ---- */
+
+static int64
+bound(LhPqBytes bytes, int64 unknown)
+{
+	return bytes.data != NULL && bytes.len == sizeof(int64) ? (int64) lh_get_u64le(bytes.data) : unknown;
+}
+
+/* Statistics tell mostly, and never that a row group lacks an id it has. */
+static bool
+may_hold(const LhFileReader *reader, int row_group, int64 row_id)
+{
+	const LhPqStats *stats = &reader->meta->row_groups[row_group].chunks[reader->row_id_leaf].stats;
+
+	return bound(stats->min, PG_INT64_MIN) <= row_id && row_id <= bound(stats->max, PG_INT64_MAX);
+}
+
+/* False: the file has none that is of use. */
+static bool
+load_row_id_index(LhFileReader *reader)
+{
+	GroupState *group = reader->group;
+	const LhPqChunk *chunk = leaf_chunk(reader, group, reader->row_id_leaf);
+	const LhPqOffsetIndex *pages = &group->leaves[reader->row_id_leaf].index;
+	LhError		error;
+	uint8_t    *bytes;
+
+	if (chunk->column_index_offset < 0 || chunk->offset_index_offset < 0)
+		return false;
+	if (!group->leaves[reader->row_id_leaf].has_index)
+		load_index(reader, group, reader->row_id_leaf);
+	if (!group->has_row_id_index)
+	{
+		/* its bounds point into the bytes: these stay */
+		bytes = read_range(reader, group, chunk->column_index_offset, chunk->column_index_length);
+		lh_report(lh_pq_column_index_parse(bytes, chunk->column_index_length, reader->meta, group->row_group,
+										   reader->row_id_leaf, &group->arena, &group->row_id_index, &error),
+				  &error, reader->file->name);
+		group->has_row_id_index = true;
+	}
+	return pages->n_pages > 0 && pages->n_pages == group->row_id_index.n_pages;
+}
+
+/* The last page that does not begin above row_id; ids ascend. */
+static int
+find_row_id_page(const LhPqColumnIndex *index, int64 row_id)
+{
+	int			low = 0;
+	int			high = index->n_pages - 1;
+
+	while (low < high)
+	{
+		int			mid = (low + high + 1) / 2;
+
+		if (bound(index->min[mid], PG_INT64_MIN) <= row_id)
+			low = mid;
+		else
+			high = mid - 1;
+	}
+	return low;
+}
+
+/* Decodes rows [first, end) of the row-id column into the group's row_ids. */
+static void
+load_row_ids(LhFileReader *reader, int page, int64 first, int64 end)
+{
+	GroupState *group = reader->group;
+
+	if (group->row_id_page == page)
+		return;
+	group->row_id_page = -1;
+	if (group->row_ids != NULL)
+		pfree(group->row_ids);
+	group->row_ids = MemoryContextAllocHuge(group->cxt, sizeof(int64) * (end - first));
+	for (int64 row = first; row < end; row += LH_BATCH_ROWS)
+	{
+		int			n = (int) Min(LH_BATCH_ROWS, end - row);
+
+		lh_file_reader_batch(reader, row, n);
+		memcpy(group->row_ids + (row - first), read_leaf(reader, reader->row_id_leaf)->values.i64,
+			   sizeof(int64) * n);
+	}
+	group->row_id_first = first;
+	group->n_row_ids = (int) (end - first);
+	group->row_id_page = page;
+}
+
+static bool
+find_in_page(const GroupState *group, int64 row_id, int64 *place)
+{
+	int			low = 0;
+	int			high = group->n_row_ids;
+
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+
+		if (group->row_ids[mid] < row_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*place = group->row_id_first + low;
+	return low < group->n_row_ids && group->row_ids[low] == row_id;
+}
+
+bool
+lh_file_reader_find(LhFileReader *reader, uint64 row_id, int *row_group, int64 *place)
+{
+	Assert(reader->sparse && reader->row_id_leaf >= 0);
+	for (int g = 0; g < reader->meta->n_row_groups; g++)
+	{
+		if (!may_hold(reader, g, (int64) row_id))
+			continue;
+		lh_file_reader_group(reader, g);
+		if (load_row_id_index(reader))
+		{
+			const LhPqOffsetIndex *index = &reader->group->leaves[reader->row_id_leaf].index;
+			int			page = find_row_id_page(&reader->group->row_id_index, (int64) row_id);
+
+			load_row_ids(reader, page, index->pages[page].first_row, page_end(reader, index, page));
+		}
+		else
+			load_row_ids(reader, 0, 0, lh_file_reader_group_rows(reader));
+		if (find_in_page(reader->group, (int64) row_id, place))
+		{
+			*row_group = g;
+			return true;
+		}
+	}
+	return false;
 }

@@ -253,6 +253,9 @@ extern void lh_file_reader_prefetch(LhFileReader *reader, int row_group,
  * `kept` is a copy of `file` that lives as long as the reader does.
  */
 extern LhFileReader *lh_file_reader_open_sparse(const LhFile *file, const LhFile *kept, TupleDesc desc);
+
+/* Where a row is, in a file with a _row_id column; ends the batch.  For sparse readers. */
+extern bool lh_file_reader_find(LhFileReader *reader, uint64 row_id, int *row_group, int64 *place);
 extern void lh_file_reader_close(LhFileReader *reader);
 
 /* xmin of the file's rows, as far as it is known; FrozenTransactionId else. */

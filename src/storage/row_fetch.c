@@ -135,41 +135,6 @@ place_by_range(LhRowFetch *fetch, const LhFile *file, TupleDesc desc, uint64 row
 		*place < lh_file_reader_meta(open_reader(fetch, file, desc))->row_groups[g].num_rows;
 }
 
-/* In a file with a _row_id column, in which ids ascend. */
-static bool
-place_by_column(LhFileReader *reader, uint64 row_id, int *row_group, int64 *place)
-{
-	int			n_groups = lh_file_reader_meta(reader)->n_row_groups;
-
-	for (int g = 0; g < n_groups; g++)
-	{
-		int64		low = 0;
-		int64		high;
-
-		lh_file_reader_group(reader, g);
-		high = lh_file_reader_group_rows(reader) - 1;
-		lh_file_reader_batch(reader, high, 1);
-		if (lh_file_reader_row_id(reader, 0) < row_id)
-			continue;
-		/* the first row whose id is not below */
-		while (low < high)
-		{
-			int64		mid = (low + high) / 2;
-
-			lh_file_reader_batch(reader, mid, 1);
-			if (lh_file_reader_row_id(reader, 0) < row_id)
-				low = mid + 1;
-			else
-				high = mid;
-		}
-		lh_file_reader_batch(reader, low, 1);
-		*row_group = g;
-		*place = low;
-		return lh_file_reader_row_id(reader, 0) == row_id;
-	}
-	return false;
-}
-
 static bool
 holds(const LhFile *file, void *arg)
 {
@@ -179,7 +144,7 @@ holds(const LhFile *file, void *arg)
 
 	if (file->n_first_row_ids > 0)
 		return place_by_range(h->fetch, file, h->desc, h->row_id, &row_group, &place);
-	return place_by_column(open_reader(h->fetch, file, h->desc), h->row_id, &row_group, &place);
+	return lh_file_reader_find(open_reader(h->fetch, file, h->desc), h->row_id, &row_group, &place);
 }
 
 static bool
@@ -215,7 +180,7 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 
 	there = fetch->file->n_first_row_ids > 0 ?
 		place_by_range(fetch, fetch->file, desc, row_id, &row_group, &place) :
-		place_by_column(reader, row_id, &row_group, &place);
+		lh_file_reader_find(reader, row_id, &row_group, &place);
 	Assert(there);
 	(void) there;
 	lh_file_reader_group(reader, row_group);
