@@ -24,6 +24,7 @@
 #include "optimizer/plancat.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/smgr.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -304,16 +305,20 @@ lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 	}
 }
 
-/* The whole table has just been counted: see lh_estimate_size(). */
+/*
+ * The whole table has just been counted: see lh_estimate_size().  Somebody who
+ * is vacuuming the delta notes its pages himself.
+ */
 void
 lh_delta_counted(Relation rel)
 {
 	Relation	toast;
 
-	if (!lh_delta_exists(rel))
+	if (!lh_delta_exists(rel) ||
+		!ConditionalLockRelationOid(rel->rd_rel->reltoastrelid, ShareUpdateExclusiveLock))
 		return;
-	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	toast = table_open(rel->rd_rel->reltoastrelid, NoLock);
 	lh_vac_update_relstats(toast, RelationGetNumberOfBlocks(toast), toast->rd_rel->reltuples,
 						   InvalidTransactionId, InvalidMultiXactId);
-	table_close(toast, AccessShareLock);
+	table_close(toast, ShareUpdateExclusiveLock);
 }
