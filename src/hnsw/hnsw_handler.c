@@ -88,6 +88,7 @@ estimate_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *start
 		lh_path_disable(&path->path);
 		return;
 	}
+	hnsw_read_settings();
 	genericcostestimate(root, path, loop_count, &costs);
 	index = index_open(path->indexinfo->indexoid, NoLock);
 	share = startup_share(path->indexinfo->tuples, hnsw_index_m(index), hnsw_ef_search);
@@ -109,14 +110,11 @@ estimate_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *start
 	*pages = costs.numIndexPages;
 }
 
-LH_FUNCTION(lh_hnsw_handler);
-
-Datum
-lh_hnsw_handler(PG_FUNCTION_ARGS)
+static IndexAmRoutine *
+routine(void)
 {
 	IndexAmRoutine *am = makeNode(IndexAmRoutine);
 
-	hnsw_define_settings();
 	am->amsupport = 3;
 	am->amcanorderbyop = true;
 	am->amoptionalkey = true;
@@ -137,7 +135,26 @@ lh_hnsw_handler(PG_FUNCTION_ARGS)
 	am->amrescan = hnsw_rescan;
 	am->amgettuple = hnsw_get_tuple;
 	am->amendscan = hnsw_end_scan;
-	PG_RETURN_POINTER(am);
+	return am;
+}
+
+LH_FUNCTION(lh_hnsw_handler);
+
+Datum
+lh_hnsw_handler(PG_FUNCTION_ARGS)
+{
+	hnsw_define_settings();
+	PG_RETURN_POINTER(routine());
+}
+
+/* Of lakehouse_hnsw, in databases that have pgvector. */
+LH_FUNCTION(lh_hnsw_beside_handler);
+
+Datum
+lh_hnsw_beside_handler(PG_FUNCTION_ARGS)
+{
+	hnsw_use_foreign_settings();
+	PG_RETURN_POINTER(routine());
 }
 
 /*

@@ -473,6 +473,8 @@ extern bool hnsw_is_filtered(Relation index);
 
 /* hnsw_settings.c */
 extern void hnsw_define_settings(void);
+extern void hnsw_use_foreign_settings(void);
+extern void hnsw_read_settings(void);
 
 /* callbacks of the access method */
 extern IndexBuildResult *hnsw_build(Relation heap, Relation index, IndexInfo *info);

@@ -252,6 +252,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	uint32		entry;
 	int			level;
 
+	hnsw_read_settings();
 	MemoryContextReset(s->context);
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;

@@ -6,13 +6,8 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
-#include "commands/extension.h"
 #include "fmgr.h"
 #include "utils/guc.h"
-#include "utils/builtins.h"
-#include "utils/syscache.h"
 
 #include "hnsw/hnsw.h"
 #include "hnsw/hnsw_int.h"
@@ -38,6 +33,38 @@ is_defined(const char *name)
 		!(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER);
 }
 
+/* pgvector's settings are read by name. */
+static bool foreign;
+
+void
+hnsw_read_settings(void)
+{
+	const char *mode;
+
+	if (!foreign)
+		return;
+	hnsw_ef_search = atoi(GetConfigOption("hnsw.ef_search", false, false));
+	mode = GetConfigOption("hnsw.iterative_scan", true, false);
+	for (const struct config_enum_entry *entry = iterative_options; mode && entry->name; entry++)
+		if (strcmp(entry->name, mode) == 0)
+			hnsw_iterative_scan = entry->val;
+	if (mode)
+	{
+		hnsw_max_scan_tuples = atoi(GetConfigOption("hnsw.max_scan_tuples", false, false));
+		hnsw_scan_mem_multiplier = atof(GetConfigOption("hnsw.scan_mem_multiplier", false, false));
+	}
+}
+
+/* The database has pgvector: its library defines its settings, now if it has not yet. */
+void
+hnsw_use_foreign_settings(void)
+{
+	if (foreign)
+		return;
+	load_file("$libdir/vector", false);
+	foreign = is_defined("hnsw.ef_search");
+}
+
 /*
  * Defines hnsw.* when an index is first used.  Not earlier: pgvector's library
  * could not be loaded any more into a backend that has them.
@@ -51,7 +78,10 @@ hnsw_define_settings(void)
 		return;
 	done = true;
 	if (is_defined("hnsw.ef_search"))
+	{
+		foreign = true;
 		return;
+	}
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
 							"Valid range is 1..1000.", &hnsw_ef_search, 40, 1, HNSW_MAX_EF_SEARCH,
 							PGC_USERSET, 0, NULL, NULL, NULL);
