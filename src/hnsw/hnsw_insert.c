@@ -204,6 +204,59 @@ store_upper(HnswGraph *g, int level, const uint32 *links, int n, uint32 next)
 	return slot;
 }
 
+/*
+ * Takes a slot that VACUUM has freed and fills it; 0 if there is none.  The slot's
+ * page is locked before the meta page, as everywhere.
+ */
+static uint32
+reuse_upper(HnswGraph *g, int level, const uint32 *links, int n, uint32 next)
+{
+	Buffer		meta = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_SHARE);
+	uint32		slot = HnswPageMeta(BufferGetPage(meta))->upper_free;
+	Buffer		buffer;
+
+	UnlockReleaseBuffer(meta);
+	if (slot == 0 || (slot & ((1 << HNSW_UPPER_SHIFT) - 1)) >= (uint32) g->uppers_per_page)
+		return 0;
+	buffer = hnsw_read_page(g, slot >> HNSW_UPPER_SHIFT, HNSW_PAGE_UPPER, BUFFER_LOCK_EXCLUSIVE);
+	meta = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	if (HnswPageMeta(BufferGetPage(meta))->upper_free == slot)
+	{
+		HnswWrite	w;
+		HnswUpper  *upper;
+
+		hnsw_write_begin(&w, g);
+		upper = (HnswUpper *) ((char *) hnsw_write_page(&w, buffer, false) + HNSW_PAGE_START +
+							   (slot & ((1 << HNSW_UPPER_SHIFT) - 1)) * g->upper_bytes);
+		HnswPageMeta(hnsw_write_page(&w, meta, false))->upper_free = upper->next;
+		upper->level = level;
+		upper->next = next;
+		upper->n_links = n;
+		memcpy(upper->links, links, n * sizeof(uint32));
+		hnsw_write_end(&w);
+	}
+	else
+		slot = 0;
+	UnlockReleaseBuffer(meta);
+	UnlockReleaseBuffer(buffer);
+	return slot;
+}
+
+/* Stores the element's higher layers; returns the topmost one's slot. */
+static uint32
+store_uppers(HnswGraph *g, HnswElement *e)
+{
+	uint32		top = 0;
+
+	for (int level = 1; level <= e->level; level++)
+	{
+		uint32		slot = reuse_upper(g, level, e->links[level], e->n_links[level], top);
+
+		top = slot != 0 ? slot : store_upper(g, level, e->links[level], e->n_links[level], top);
+	}
+	return top;
+}
+
 /* Writes node and the item's owner as one change; the node's page is locked and stays so. */
 static void
 write_node(HnswGraph *g, HnswWrite *w, HnswNode *to, const HnswNode *node, uint32 id, Buffer *item_buffer)
@@ -528,8 +581,7 @@ store(HnswGraph *g, HnswElement *e, ItemPointer tid)
 
 	for (int level = 0; level <= e->level; level++)
 		drop_dead_links(g, e, level);
-	for (int level = 1; level <= e->level; level++)
-		e->node->upper = store_upper(g, level, e->links[level], e->n_links[level], e->node->upper);
+	e->node->upper = store_uppers(g, e);
 	e->node->n_links = e->n_links[0];
 	memcpy(HnswNodeLinks(g, e->node), e->links[0], e->n_links[0] * sizeof(uint32));
 	id = store_reused(g, e, tid);

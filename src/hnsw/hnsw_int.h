@@ -136,6 +136,7 @@ typedef struct HnswMeta
 	uint32		entry_level;
 	uint32		node_tail;		/* page that gets the next node, 0 none; so below */
 	uint32		upper_tail;
+	uint32		upper_free;		/* first of the slots that VACUUM has freed, chained; 0 none */
 	uint32		item_tail;
 	uint32		mean_block;		/* item that holds the mean, 0 none */
 	uint32		mean_offset;

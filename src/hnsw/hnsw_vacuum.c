@@ -34,7 +34,9 @@ typedef struct Vacuum
 	uint32		n_dead;
 	uint32		best;			/* live node of the highest layer */
 	int			best_level;
-	HnswKey    *found;			/* candidates for a list */
+	HnswKey    *found;			/* candidates for a list, and of a search behind them */
+	uint32	   *chains;			/* topmost slots of the nodes freed on a page */
+	int			n_chains;
 } Vacuum;
 
 static bool
@@ -178,19 +180,14 @@ mark_dead(Vacuum *v, HnswNode *node, uint32 id)
 
 /* ---- 3: links ---- */
 
-/*
- * Candidates for a list that loses its dead links: the live ones of it, and
- * the live links of the dead ones; nearest first.
- */
+/* What a list keeps of itself, and the live links of its dead ones. */
 static int
-gather(Vacuum *v, const HnswQuery *query, uint32 id, int level, const uint32 *links, int n)
+gather(Vacuum *v, const HnswQuery *query, int level, const uint32 *links, int n)
 {
 	HnswGraph  *g = v->g;
 	HnswPool	pool = {v->found, 0, HNSW_MAX_EFC, 0};
 
 	hnsw_visited_reset(g, HnswMaxLinks(g, level) * 8);
-	hnsw_seed(g, query, &pool, id);
-	pool.n = 0;
 	for (int i = 0; i < n; i++)
 		hnsw_consider(g, query, &pool, HNSW_LINK_NODE(links[i]), v->dead, v->n_blocks);
 	for (int i = 0; i < n; i++)
@@ -207,21 +204,24 @@ gather(Vacuum *v, const HnswQuery *query, uint32 id, int level, const uint32 *li
 	return pool.n;
 }
 
-/* Where the neighbours have died together, the graph is asked again. */
+/* What the graph finds near the node, behind the first n candidates; returns how many there are then. */
 static int
-search_again(Vacuum *v, const HnswQuery *query, uint32 id, int level)
+search_again(Vacuum *v, const HnswQuery *query, int level, int n)
 {
 	HnswGraph  *g = v->g;
-	HnswPool	pool = {v->found, 0, g->ef_construction, 0};
+	double		dead_a_live = v->n_dead / Max(v->stats->num_index_tuples, 1);
+	HnswPool	pool = {v->found + n, 0, 0, 0};
 	uint32		entry;
 	int			entry_level,
-				n = 0;
+				n_search = n;
 
 	hnsw_entry(g, &entry, &entry_level);
 	if (entry == 0 || level > entry_level)
-		return 0;
+		return n;
+	/* as many live ones as an insert has */
+	pool.max = (int) Min(g->ef_construction * (1.5 + dead_a_live), HNSW_MAX_EFC);
 	entry = hnsw_descend(g, query, entry, entry_level, level);
-	hnsw_visited_reset(g, g->ef_construction * g->m);
+	hnsw_visited_reset(g, pool.max * g->m);
 	hnsw_seed(g, query, &pool, entry);
 	hnsw_search(g, query, level, &pool, NULL);
 	for (int i = 0; i < pool.n; i++)
@@ -229,11 +229,41 @@ search_again(Vacuum *v, const HnswQuery *query, uint32 id, int level)
 		uint32		other = HnswKeyNode(pool.keys[i]);
 		HnswNode   *node = hnsw_peek_node(g, other);
 
-		if (other != id && !is_dead(v, other) && node &&
-			(node->flags & (HNSW_NODE_USED | HNSW_NODE_DEAD)) == HNSW_NODE_USED)
-			v->found[n++] = pool.keys[i] & ~HNSW_KEY_DONE;
+		if (!is_dead(v, other) && node && (node->flags & (HNSW_NODE_USED | HNSW_NODE_DEAD)) == HNSW_NODE_USED)
+			v->found[n_search++] = pool.keys[i] & ~HNSW_KEY_DONE;
 	}
-	return n;
+	return n_search;
+}
+
+static int
+by_key(const void *a, const void *b)
+{
+	HnswKey		x = *(const HnswKey *) a;
+	HnswKey		y = *(const HnswKey *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Candidates for a list that loses its dead links, nearest first.  Where many
+ * neighbours have died together, or there are few anyhow, the graph is asked
+ * again.
+ */
+static int
+candidates(Vacuum *v, const HnswQuery *query, uint32 id, int level, const uint32 *links, int n, int n_dead)
+{
+	int			n_gathered = gather(v, query, level, links, n);
+	int			n_all = n_gathered,
+				n_found = 0;
+
+	if (n_dead * 4 >= n || n < 16)
+		n_all = search_again(v, query, level, n_gathered);
+	if (n_all > n_gathered)
+		qsort(v->found, n_all, sizeof(HnswKey), by_key);
+	for (int i = 0; i < n_all && n_found < HNSW_MAX_EFC; i++)
+		if (HnswKeyNode(v->found[i]) != id && (n_found == 0 || v->found[i] != v->found[n_found - 1]))
+			v->found[n_found++] = v->found[i];
+	return n_found;
 }
 
 /* The list without dead links; false if there are none in it. */
@@ -255,9 +285,7 @@ repair_list(Vacuum *v, const HnswNode *node, uint32 id, int level, const uint32 
 	query = hnsw_node_query(g, node, id);
 	if (query == NULL)
 		return true;
-	n_found = gather(v, query, id, level, links, n);
-	if (n_found < max / 2)
-		n_found = search_again(v, query, id, level);
+	n_found = candidates(v, query, id, level, links, n, n_dead);
 	*n_result = hnsw_select(g, v->found, n_found, result, max);
 	hnsw_node_query_done(node, query);
 	return true;
@@ -422,6 +450,7 @@ repair_entry(Vacuum *v)
 
 /* ---- 4: slots ---- */
 
+/* The item stays with the slot, for the next element. */
 static bool
 free_node(Vacuum *v, HnswNode *node, uint32 id)
 {
@@ -429,9 +458,54 @@ free_node(Vacuum *v, HnswNode *node, uint32 id)
 		return false;
 	node->flags = 0;
 	node->n_links = 0;
-	node->upper = 0;
 	node->level = 0;
+	if (node->upper != 0)
+		v->chains[v->n_chains++] = node->upper;
+	node->upper = 0;
 	return true;
+}
+
+/* Gives a chain of higher layers' slots, which no node has any more, to new elements. */
+static void
+free_chain(Vacuum *v, uint32 chain)
+{
+	HnswGraph  *g = v->g;
+	uint32		last = chain;
+	Buffer		buffer,
+				meta;
+	HnswWrite	w;
+	HnswUpper  *upper = hnsw_peek_upper(g, last);
+	HnswMeta   *m;
+
+	for (int step = 0; step <= HNSW_MAX_LEVEL && upper && upper->next != 0; step++)
+	{
+		last = upper->next;
+		upper = hnsw_peek_upper(g, last);
+	}
+	if (upper == NULL)
+		return;
+	buffer = hnsw_read_page(g, last >> HNSW_UPPER_SHIFT, HNSW_PAGE_UPPER, BUFFER_LOCK_EXCLUSIVE);
+	meta = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
+	hnsw_write_begin(&w, g);
+	upper = (HnswUpper *) ((char *) hnsw_write_page(&w, buffer, false) + HNSW_PAGE_START +
+						   (last & ((1 << HNSW_UPPER_SHIFT) - 1)) * g->upper_bytes);
+	m = HnswPageMeta(hnsw_write_page(&w, meta, false));
+	upper->next = m->upper_free;
+	m->upper_free = chain;
+	hnsw_write_end(&w);
+	UnlockReleaseBuffer(meta);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* A crash between the two loses slots, the other way round would give them away twice. */
+static void
+free_page(Vacuum *v, BlockNumber block)
+{
+	v->n_chains = 0;
+	if (change_nodes(v, block, free_node))
+		RecordFreeIndexPage(v->g->index, block);
+	for (int i = 0; i < v->n_chains; i++)
+		free_chain(v, v->chains[i]);
 }
 
 /* ---- the callbacks ---- */
@@ -462,7 +536,8 @@ hnsw_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkD
 	v.n_blocks = RelationGetNumberOfBlocks(info->index);
 	v.dead = MemoryContextAllocExtended(context, (((Size) v.n_blocks << v.g->id_shift) / 64 + 1) * sizeof(uint64),
 										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	v.found = palloc(sizeof(HnswKey) * HNSW_MAX_EFC);
+	v.found = palloc(sizeof(HnswKey) * 2 * HNSW_MAX_EFC);
+	v.chains = palloc(sizeof(uint32) * v.g->nodes_per_page);
 	v.best_level = -1;
 	stats->num_index_tuples = 0;
 
@@ -487,8 +562,7 @@ hnsw_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkD
 	for (BlockNumber block = 1; block < v.n_blocks; block++)
 	{
 		lh_vacuum_delay_point();
-		if (change_nodes(&v, block, free_node))
-			RecordFreeIndexPage(info->index, block);
+		free_page(&v, block);
 	}
 	hnsw_graph_free(v.g);
 	MemoryContextSwitchTo(old);

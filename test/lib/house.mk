@@ -81,6 +81,10 @@ suite-django suite-sqlalchemy: suite-%: stage
 bench: stage
 	test/bench/run
 
+bench-vector: export COPT = -O2
+bench-vector: stage
+	test/bench/run_vector
+
 # ---- pure C, without Postgres ----
 
 build/pure/%.o: %.c
