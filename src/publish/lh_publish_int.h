@@ -152,8 +152,11 @@ extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *r
  */
 extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhIdSet *dead);
 
-/* What is published as deleted: how many rows of one file; the rows of some. */
-extern int64 lh_published_dead(List *delete_files, int64 file_id);
+/* What is published as deleted: how many rows of a data file; which rows of some. */
+typedef struct LhDeadCounts LhDeadCounts;
+
+extern LhDeadCounts *lh_dead_counts(List *delete_files);
+extern int64 lh_dead_count(const LhDeadCounts *counts, int64 file_id);
 extern LhIdSet lh_published_dead_rows(List *delete_files, List *files);
 
 /* Delete files leave with the last of their data files. */

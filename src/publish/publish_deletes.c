@@ -57,10 +57,27 @@ lh_id_set_sort(LhIdSet *set)
 		qsort(set->ids, set->n, sizeof(uint64), compare_row_ids);
 }
 
+static bool
+has_id(const LhIdSet *set, uint64 id)
+{
+	return set->n > 0 && bsearch(&id, set->ids, set->n, sizeof(uint64), compare_row_ids) != NULL;
+}
+
+/* Ids of files, which are sets of the same kind. */
+static void
+add_files(LhIdSet *set, List *files)
+{
+	ListCell   *lc;
+
+	foreach(lc, files)
+		lh_id_set_add(set, (uint64) ((LhFile *) lfirst(lc))->file_id);
+	lh_id_set_sort(set);
+}
+
 static LhIdSet
 subtract(const LhIdSet *a, const LhIdSet *b)
 {
-	LhIdSet	rest = {0};
+	LhIdSet		rest = {0};
 	int64		j = 0;
 
 	for (int64 i = 0; i < a->n; i++)
@@ -78,7 +95,7 @@ subtract(const LhIdSet *a, const LhIdSet *b)
 LhIdSet
 lh_dead_rows(Relation rel, Snapshot snapshot)
 {
-	LhIdSet	dead = {0};
+	LhIdSet		dead = {0};
 	LhTombstoneScan *scan;
 	const LhTombstone *tombstone;
 
@@ -142,49 +159,84 @@ of_storage(List *delete_files, int64 storage_id)
 }
 
 static LhIdSet
-published_rows(List *delete_files, int64 storage_id)
+published_rows(List *delete_files)
 {
-	LhIdSet	rows = {0};
+	LhIdSet		rows = {0};
 
-	rows.ids = lh_delete_all_row_ids(of_storage(delete_files, storage_id), &rows.n);
+	rows.ids = lh_delete_all_row_ids(delete_files, &rows.n);
 	rows.max = rows.n;
 	return rows;
 }
 
-static bool
-has_file(List *files, int64 file_id)
+/* How many rows of a data file are dead. */
+typedef struct DeadCount
 {
-	ListCell   *lc;
+	int64		file_id;
+	int64		dead;
+} DeadCount;
 
-	foreach(lc, files)
-		if (((LhFile *) lfirst(lc))->file_id == file_id)
-			return true;
-	return false;
+struct LhDeadCounts
+{
+	int			n;
+	DeadCount  *counts;			/* by file_id, each once */
+};
+
+static int
+compare_counts(const void *a, const void *b)
+{
+	int64		x = ((const DeadCount *) a)->file_id;
+	int64		y = ((const DeadCount *) b)->file_id;
+
+	return (x > y) - (x < y);
 }
 
-int64
-lh_published_dead(List *delete_files, int64 file_id)
+LhDeadCounts *
+lh_dead_counts(List *delete_files)
 {
-	int64		dead = 0;
+	LhDeadCounts *result = palloc0(sizeof(LhDeadCounts));
+	int64		total = 0;
+	DeadCount  *all;
 	ListCell   *lc;
 
+	foreach(lc, delete_files)
+		total += ((LhDeleteFile *) lfirst(lc))->n_data_files;
+	result->counts = all = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(DeadCount) * Max(total, 1));
+	total = 0;
 	foreach(lc, delete_files)
 	{
 		LhDeleteFile *file = lfirst(lc);
 
 		for (int i = 0; i < file->n_data_files; i++)
-			if (file->data_file_ids[i] == file_id)
-				dead += file->dead_counts[i];
+			all[total++] = (DeadCount) {file->data_file_ids[i], file->dead_counts[i]};
 	}
-	return dead;
+	qsort(all, total, sizeof(DeadCount), compare_counts);
+	for (int64 i = 0; i < total; i++)
+	{
+		if (result->n > 0 && all[result->n - 1].file_id == all[i].file_id)
+			all[result->n - 1].dead += all[i].dead;
+		else
+			all[result->n++] = all[i];
+	}
+	return result;
+}
+
+int64
+lh_dead_count(const LhDeadCounts *counts, int64 file_id)
+{
+	DeadCount	key = {file_id, 0};
+	DeadCount  *found = bsearch(&key, counts->counts, counts->n, sizeof(DeadCount), compare_counts);
+
+	return found != NULL ? found->dead : 0;
 }
 
 LhIdSet
 lh_published_dead_rows(List *delete_files, List *files)
 {
-	LhIdSet	rows = {0};
+	LhIdSet		rows = {0};
+	LhIdSet		wanted = {0};
 	ListCell   *lc;
 
+	add_files(&wanted, files);
 	foreach(lc, delete_files)
 	{
 		LhDeleteFile *file = lfirst(lc);
@@ -193,7 +245,7 @@ lh_published_dead_rows(List *delete_files, List *files)
 
 		for (int i = 0; i < file->n_data_files; start += file->dead_counts[i++])
 		{
-			if (!has_file(files, file->data_file_ids[i]))
+			if (!has_id(&wanted, (uint64) file->data_file_ids[i]))
 				continue;
 			if (row_ids == NULL)
 				row_ids = lh_delete_row_ids(file);
@@ -228,110 +280,109 @@ static List *
 current_files(const LhIcebergCommit *commit, Snapshot snapshot)
 {
 	List	   *files = list_copy(commit->added);
+	LhIdSet		others = {0};
 	ListCell   *lc;
 
+	add_files(&others, commit->added);
+	add_files(&others, commit->removed);
+	add_files(&others, commit->retired);
 	foreach(lc, lh_file_list(commit->identity->storage_id, false, snapshot))
-	{
-		LhFile	   *file = lfirst(lc);
-
-		if (!has_file(commit->added, file->file_id) && !has_file(commit->removed, file->file_id) &&
-			!has_file(commit->retired, file->file_id))
-			files = lappend(files, file);
-	}
+		if (!has_id(&others, (uint64) ((LhFile *) lfirst(lc))->file_id))
+			files = lappend(files, lfirst(lc));
 	return files;
 }
 
-/* No row of the file lives: it leaves the table, with its tombstones. */
+/* No row of these files lives: they leave the table, with their tombstones. */
 static void
-remove_dead_file(LhIcebergCommit *commit, Snapshot snapshot, LhFile *file, const LhDeadRows *rows)
+remove_dead_files(LhIcebergCommit *commit, Snapshot snapshot, List *rows_of_files)
 {
-	LhIdSet	dead = lh_published_dead_rows(commit->delete_files, list_make1(file));
+	List	   *files = NIL;
+	LhIdSet		dead;
+	ListCell   *lc;
 
-	for (int64 i = 0; i < rows->n; i++)
-		lh_id_set_add(&dead, rows->row_ids[i]);
+	if (rows_of_files == NIL)
+		return;
+	foreach(lc, rows_of_files)
+		files = lappend(files, ((LhDeadRows *) lfirst(lc))->file);
+	dead = lh_published_dead_rows(commit->delete_files, files);
+	foreach(lc, rows_of_files)
+	{
+		const LhDeadRows *rows = lfirst(lc);
+
+		for (int64 i = 0; i < rows->n; i++)
+			lh_id_set_add(&dead, rows->row_ids[i]);
+		lh_commit_remove(commit, rows->file, false);
+	}
 	lh_id_set_sort(&dead);
 	lh_drop_tombstones(commit->rel, snapshot, &dead);
-	if (dead.ids != NULL)
-		pfree(dead.ids);
-	lh_commit_remove(commit, file, false);
 }
 
 void
 lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhIdSet *dead)
 {
-	Relation	rel = commit->rel;
-	const LhIdentity *identity = commit->identity;
 	List	   *delete_files;
-	LhIdSet	published;
-	LhIdSet	rows;
-	List	   *files;
+	LhDeadCounts *counts;
+	LhIdSet		published;
+	LhIdSet		rows;
 	List	   *kept = NIL;
+	List	   *gone = NIL;
+	bool	   *found;
 	ListCell   *lc;
 
 	if (dead->n == 0)
 		return;
-	delete_files = of_storage(commit->delete_files, identity->storage_id);
-	published = published_rows(delete_files, identity->storage_id);
+	delete_files = of_storage(commit->delete_files, commit->identity->storage_id);
+	published = published_rows(delete_files);
 	rows = subtract(dead, &published);
 	if (rows.n == 0)
 		return;
-	files = current_files(commit, snapshot);
+	counts = lh_dead_counts(delete_files);
+	found = MemoryContextAllocHuge(CurrentMemoryContext, rows.n);
 	/* what is in none of them was in the delta, and has gone from there */
-	foreach(lc, lh_locate_rows(rel, files, rows.ids, rows.n, palloc(Max(rows.n, 1))))
+	foreach(lc, lh_locate_rows(commit->rel, current_files(commit, snapshot), rows.ids, rows.n, found))
 	{
 		LhDeadRows *in_file = lfirst(lc);
-		LhFile	   *file = in_file->file;
 
-		if (in_file->n + lh_published_dead(delete_files, in_file->file_id) == file->row_count)
-			remove_dead_file(commit, snapshot, file, in_file);
+		if (in_file->n + lh_dead_count(counts, in_file->file_id) == in_file->file->row_count)
+			gone = lappend(gone, in_file);
 		else
 		{
 			kept = lappend(kept, in_file);
 			commit->dead_rows += in_file->n;
 		}
 	}
+	remove_dead_files(commit, snapshot, gone);
 	add_delete_file(commit, kept);
 }
 
 /* ---- delete files that are no longer needed ---- */
 
-static bool
-names_any(const LhDeleteFile *file, List *files)
-{
-	for (int i = 0; i < file->n_data_files; i++)
-		if (has_file(files, file->data_file_ids[i]))
-			return true;
-	return false;
-}
-
-/* Has a data file that is in the table after this commit? */
-static bool
-is_needed(const LhDeleteFile *file, const LhIcebergCommit *commit, Snapshot snapshot)
-{
-	for (int i = 0; i < file->n_data_files; i++)
-	{
-		int64		id = file->data_file_ids[i];
-
-		if (!has_file(commit->removed, id) && !has_file(commit->retired, id) && lh_file_is_current(id, snapshot))
-			return true;
-	}
-	return false;
-}
-
 void
 lh_remove_delete_files(LhIcebergCommit *commit, Snapshot snapshot, bool cloned)
 {
+	LhIdSet		leaving = {0};
 	ListCell   *lc;
 
-	if (commit->removed == NIL && commit->retired == NIL)
+	add_files(&leaving, commit->removed);
+	add_files(&leaving, commit->retired);
+	if (leaving.n == 0)
 		return;
 	foreach(lc, commit->delete_files)
 	{
 		LhDeleteFile *file = lfirst(lc);
+		bool		affected = false;
+		bool		needed = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((!names_any(file, commit->removed) && !names_any(file, commit->retired)) ||
-			is_needed(file, commit, snapshot))
+		for (int i = 0; i < file->n_data_files; i++)
+			affected |= has_id(&leaving, (uint64) file->data_file_ids[i]);
+		if (!affected)
+			continue;
+		/* some of its data files may have left before */
+		for (int i = 0; i < file->n_data_files && !needed; i++)
+			needed = !has_id(&leaving, (uint64) file->data_file_ids[i]) &&
+				lh_file_is_current(file->data_file_ids[i], snapshot);
+		if (needed)
 			continue;
 		if (cloned)
 			commit->retired_deletes = lappend(commit->retired_deletes, file);
@@ -370,20 +421,35 @@ lh_delete_files_to_merge(List *delete_files)
 	return NIL;
 }
 
+/* What a delete file says of data files that stay, under the paths that they have now. */
+static List *
+read_current(List *dead, const LhDeleteFile *file, const LhIdSet *leaving, Snapshot snapshot)
+{
+	ListCell   *lc;
+
+	foreach(lc, lh_delete_file_read(file))
+	{
+		LhDeadRows *rows = lfirst(lc);
+		LhFile	   *data = lh_file_by_id(rows->file_id, snapshot);
+
+		CHECK_FOR_INTERRUPTS();
+		if (data == NULL || data->removed_seq != 0 || has_id(leaving, (uint64) rows->file_id))
+			continue;
+		rows->path = lh_file_uri(data);
+		dead = lappend(dead, rows);
+	}
+	return dead;
+}
+
 void
 lh_merge_delete_files(LhIcebergCommit *commit, Snapshot snapshot, List *delete_files)
 {
+	LhIdSet		leaving = {0};
 	List	   *dead = NIL;
 	ListCell   *lc;
-	ListCell   *lc2;
 
 	foreach(lc, delete_files)
-	{
-		CHECK_FOR_INTERRUPTS();
-		foreach(lc2, lh_delete_file_read(lfirst(lc)))
-			if (lh_file_is_current(((LhDeadRows *) lfirst(lc2))->file_id, snapshot))
-				dead = lappend(dead, lfirst(lc2));
-	}
+		dead = read_current(dead, lfirst(lc), &leaving, snapshot);
 	commit->removed_deletes = list_concat(commit->removed_deletes, delete_files);
 	add_delete_file(commit, dead);
 }
@@ -393,27 +459,18 @@ lh_merge_delete_files(LhIcebergCommit *commit, Snapshot snapshot, List *delete_f
 void
 lh_respell_delete_files(LhIcebergCommit *commit)
 {
+	LhIdSet		leaving = {0};
 	List	   *dead = NIL;
 	ListCell   *lc;
-	ListCell   *lc2;
 
+	add_files(&leaving, commit->removed);
 	foreach(lc, commit->delete_files)
 	{
 		LhDeleteFile *file = lfirst(lc);
 
-		CHECK_FOR_INTERRUPTS();
 		if (list_member_ptr(commit->removed_deletes, file) || list_member_ptr(commit->retired_deletes, file))
 			continue;
-		foreach(lc2, lh_delete_file_read(file))
-		{
-			LhDeadRows *rows = lfirst(lc2);
-			LhFile	   *data = lh_file_by_id(rows->file_id, GetActiveSnapshot());
-
-			if (data == NULL || data->removed_seq != 0 || has_file(commit->removed, rows->file_id))
-				continue;
-			rows->path = lh_file_uri(data);
-			dead = lappend(dead, rows);
-		}
+		dead = read_current(dead, file, &leaving, GetActiveSnapshot());
 		commit->retired_deletes = lappend(commit->retired_deletes, file);
 	}
 	add_delete_file(commit, dead);

@@ -164,7 +164,7 @@ sum_rows(List *files)
 
 /* Living rows of the files, as far as they are published. */
 static int64
-sum_living_rows(List *files, List *delete_files)
+sum_living_rows(List *files, const LhDeadCounts *dead)
 {
 	int64		rows = 0;
 	ListCell   *lc;
@@ -174,7 +174,7 @@ sum_living_rows(List *files, List *delete_files)
 		LhFile	   *file = lfirst(lc);
 
 		if (file->added_seq > 0)
-			rows += file->row_count - lh_published_dead(delete_files, file->file_id);
+			rows += file->row_count - lh_dead_count(dead, file->file_id);
 	}
 	return rows;
 }
@@ -249,6 +249,8 @@ record_version(LhTable *table, LhIcebergCommit *commit)
 
 	if (commit->new_version)
 	{
+		LhDeadCounts *dead = lh_dead_counts(commit->delete_files);
+
 		stamp_files(commit, ++table->last_seq);
 		version.table_uuid = identity->table_uuid;
 		version.seq = table->last_seq;
@@ -259,8 +261,8 @@ record_version(LhTable *table, LhIcebergCommit *commit)
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;
 		version.added_rows = sum_rows(commit->added);
-		version.removed_rows = sum_living_rows(commit->removed, commit->delete_files) +
-			sum_living_rows(commit->retired, commit->delete_files) + commit->dead_rows;
+		version.removed_rows = sum_living_rows(commit->removed, dead) +
+			sum_living_rows(commit->retired, dead) + commit->dead_rows;
 		/* living rows: Iceberg's total-records counts the dead, too */
 		version.total_rows = (before != NULL ? before->total_rows : 0) + version.added_rows - version.removed_rows;
 		version.location = table->location;
@@ -284,7 +286,7 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, cons
 			   bool cloned, bool layout_changed, LhIcebergCommit *commit)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	LhIdSet	dropped = {0};
+	LhIdSet		dropped = {0};
 	List	   *misfits = NIL;
 	ListCell   *lc;
 
@@ -390,7 +392,7 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIcebergCommit commit = {0};
 	LhIdentity	identity;
 	LhTable    *table;
-	LhIdSet	dead;
+	LhIdSet		dead;
 	bool		is_new;
 	bool		cloned;
 
@@ -428,8 +430,8 @@ publish_relation(Relation rel, LhPublication *result)
 static void
 rewrite_files(LhIcebergCommit *commit, Snapshot snapshot, List *files)
 {
-	LhIdSet	dead = lh_published_dead_rows(commit->delete_files, files);
-	LhIdSet	dropped = {0};
+	LhIdSet		dead = lh_published_dead_rows(commit->delete_files, files);
+	LhIdSet		dropped = {0};
 
 	commit->removed = files;
 	commit->added = lh_rewrite_files(commit->rel, commit->identity, files, &dead, &dropped);

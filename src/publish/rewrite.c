@@ -297,6 +297,7 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 List *
 lh_files_to_thin(List *delete_files, Snapshot snapshot)
 {
+	LhDeadCounts *counts = lh_dead_counts(delete_files);
 	List	   *files = NIL;
 	ListCell   *lc;
 
@@ -313,7 +314,7 @@ lh_files_to_thin(List *delete_files, Snapshot snapshot)
 
 			foreach(lc2, files)
 				known |= ((LhFile *) lfirst(lc2))->file_id == id;
-			if (!known && lh_published_dead(delete_files, id) > file->row_count / MOST_DEAD)
+			if (!known && lh_dead_count(counts, id) > file->row_count / MOST_DEAD)
 				files = lappend(files, file);
 		}
 	}

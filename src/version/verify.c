@@ -210,14 +210,14 @@ verify_all(LhVerify *v)
 		v->table = NULL;
 
 	lh_verify_try(v, "catalog", RelationGetRelationName(v->rel), verify_catalog, NULL);
+	if (v->table != NULL)
+		lh_verify_try(v, "metadata", v->table->metadata_name, lh_verify_metadata, NULL);
 	foreach(lc, v->files)
 		lh_verify_try(v, "file", ((LhFile *) lfirst(lc))->name, lh_verify_data_file, lfirst(lc));
 	foreach(lc, v->delete_files)
 		lh_verify_try(v, "delete file", ((LhDeleteFile *) lfirst(lc))->name, lh_verify_delete_file, lfirst(lc));
 	lh_verify_try(v, "rows", RelationGetRelationName(v->rel), lh_verify_rows, NULL);
 	lh_verify_try(v, "tombstone", RelationGetRelationName(v->rel), lh_verify_tombstones, NULL);
-	if (v->table != NULL)
-		lh_verify_try(v, "metadata", v->table->metadata_name, lh_verify_metadata, NULL);
 	indexes = RelationGetIndexList(v->rel);
 	foreach(lc, indexes)
 	{

@@ -269,7 +269,7 @@ lh_verify_delete_file(LhVerify *v, void *arg)
 		else
 		{
 			/* what left the table keeps the path of its day */
-			if (file->removed_seq == 0 && data->removed_seq == 0 && strcmp(rows->path, lh_file_uri(data)) != 0)
+			if (!v->moved && file->removed_seq == 0 && data->removed_seq == 0 && strcmp(rows->path, lh_file_uri(data)) != 0)
 				lh_finding(v, "delete file", file->name, "it names \"%s\", not \"%s\"", rows->path, lh_file_uri(data));
 			check_places(v, file, rows, data);
 		}

@@ -24,6 +24,7 @@ typedef struct LhVerify
 	List	   *files;			/* LhFile: all there ever were, */
 	List	   *current;		/* and those that the snapshot reads */
 	List	   *delete_files;	/* LhDeleteFile: all there ever were */
+	bool		moved;			/* what is published names objects by former paths */
 } LhVerify;
 
 /* One row of the answer. */
@@ -46,7 +47,7 @@ extern void lh_verify_delete_file(LhVerify *v, void *file);
 extern void lh_verify_rows(LhVerify *v, void *unused);
 extern void lh_verify_tombstones(LhVerify *v, void *unused);
 
-/* verify_metadata.c: what is published */
+/* verify_metadata.c: what is published; before delete files, as it finds out about `moved` */
 extern void lh_verify_metadata(LhVerify *v, void *unused);
 
 /* verify_index.c: an index, by its OID */

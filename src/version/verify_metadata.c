@@ -286,7 +286,8 @@ lh_verify_metadata(LhVerify *v, void *unused)
 	lh_arena_init(&c.arena, &c.alloc);
 	lh_report(lh_ice_metadata_read(json, len, &c.arena, &c.metadata, &error), &error, table->metadata_name);
 	/* the data directory has moved: the publisher begins anew with the next version */
-	if (strcmp(c.metadata.location, table->location) != 0)
+	v->moved = strcmp(c.metadata.location, table->location) != 0;
+	if (v->moved)
 		return;
 	c.schema = lh_ice_metadata_schema(&c.metadata, c.metadata.current_schema_id);
 	snapshot = lh_ice_metadata_snapshot(&c.metadata, c.metadata.current_snapshot_id);

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $node = Lakehouse::new_node('deletes', conf => <<'CONF');
+my $node = Lakehouse::new_node('deletes', init => [ allows_streaming => 1 ], conf => <<'CONF');
 lakehouse.bulk_threshold = 1000
 lakehouse.row_group_rows = 1000
 max_worker_processes = 16
@@ -172,5 +172,23 @@ is(sql(q{
 			IF n <> v.rows THEN RAISE EXCEPTION 'version % has % rows, not %', v.version, n, v.rows; END IF;
 		END LOOP; END $$}), '', 'all versions have as many rows as they say');
 is(sql('SELECT * FROM lakehouse.publisher_status()'), '', 'the publisher is content');
+
+# ---- a copy of the cluster, under another path: delete files name data files by theirs ----
+
+both(\&sql, 'INSERT INTO T SELECT i, 5 FROM generate_series(20001, 26000) i');
+sql("SELECT lakehouse.publish('t')");
+both(\&sql, 'DELETE FROM T WHERE id > 20000 AND id % 10 = 0');
+sql("SELECT lakehouse.publish('t')");
+cmp_ok(sql("SELECT count(*) FROM lakehouse.delete_files WHERE removed_version IS NULL"), '>', 0, 'there is a delete file');
+my $old = $node->data_dir;
+my $copy = Lakehouse::new_standby($node, 'copy');
+$node->wait_for_catchup($copy, 'replay', $node->lsn('insert'));
+$node->stop;
+$copy->promote;
+$node = $copy;
+check('on the copy');
+both(\&sql, 'DELETE FROM T WHERE id BETWEEN 20001 AND 20009');
+check('on the copy, more deletes');
+is(sql("SELECT count(*) FROM lakehouse.delete_files WHERE removed_version IS NULL AND position('$old' IN path) > 0"), 0, 'under its path');
 $node->stop;
 done_testing();
