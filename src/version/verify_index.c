@@ -209,7 +209,7 @@ compare_entries(Relation index, IndexTuple a, IndexTuple b, bool *has_null)
 	return 0;
 }
 
-/* Does a descent from the root arrive at this entry, the first with its key? */
+/* Does a descent from the root arrive at this entry?  It is of a living row, so nobody removes it. */
 static bool
 is_found(IndexCheck *c, IndexScanDesc probe, IndexTuple tuple)
 {
@@ -231,8 +231,13 @@ is_found(IndexCheck *c, IndexScanDesc probe, IndexTuple tuple)
 							   c->index->rd_indcollation[i], isnull ? InvalidOid : get_opcode(op), value);
 	}
 	index_rescan(probe, keys, n, NULL, 0);
-	tid = index_getnext_tid(probe, ForwardScanDirection);
-	return tid != NULL && ItemPointerEquals(tid, &tuple->t_tid);
+	while ((tid = index_getnext_tid(probe, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ItemPointerEquals(tid, &tuple->t_tid))
+			return true;
+	}
+	return false;
 }
 
 /* An entry of the walk; `last` is the one before, NULL at the beginning. */
@@ -247,12 +252,12 @@ check_entry(IndexCheck *c, IndexScanDesc probe, IndexTuple tuple, IndexTuple las
 	if (order > 0 || (order == 0 && ItemPointerCompare(&last->t_tid, &tuple->t_tid) >= 0))
 		c->misplaced++;
 	if (order != 0)
-	{
-		c->lost += !is_found(c, probe, tuple);
 		*last_visible = false;
-	}
 	if (row == NULL)
 		return;
+	/* once for each key */
+	if (!*last_visible)
+		c->lost += !is_found(c, probe, tuple);
 	hash_entry(c, tuple, &hash);
 	c->twice += row->seen;
 	c->wrong += hash != row->key;
