@@ -15,8 +15,8 @@
  * modes, multixacts, savepoints and prepared transactions.
  *
  * Nobody may see the marks of a row, judge them and leave his own, while
- * another does so: that is a critical section, under a tuple lock on the delta
- * with the row's TID, and never held while waiting.
+ * another does so: that is a critical section, under a heavyweight lock made
+ * from the row's TID, and never held while waiting.
  *
  * An update moves no locks: the newer row names its ancestors, and who locks
  * or deletes it asks their lock tuples as well.
@@ -37,27 +37,36 @@
 
 /* ---- critical sections ---- */
 
+/*
+ * The row's TID in the delta's space of tuple locks, beyond all offsets there:
+ * heap_lock_tuple() takes those of the delta's own tuples, and waits with them.
+ */
+static void
+set_critical_tag(LOCKTAG *tag, Relation rel, uint64 row_id)
+{
+	ItemPointerData tid;
+
+	lh_row_id_to_tid(row_id, &tid);
+	SET_LOCKTAG_TUPLE(*tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_rel->reltoastrelid,
+					  ItemPointerGetBlockNumber(&tid),
+					  MaxOffsetNumber + ItemPointerGetOffsetNumber(&tid));
+}
+
 static void
 enter_critical(Relation rel, uint64 row_id)
 {
-	ItemPointerData tid;
 	LOCKTAG		tag;
 
-	lh_row_id_to_tid(row_id, &tid);
-	SET_LOCKTAG_TUPLE(tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_rel->reltoastrelid,
-					  ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid));
+	set_critical_tag(&tag, rel, row_id);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 static void
 leave_critical(Relation rel, uint64 row_id)
 {
-	ItemPointerData tid;
 	LOCKTAG		tag;
 
-	lh_row_id_to_tid(row_id, &tid);
-	SET_LOCKTAG_TUPLE(tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_rel->reltoastrelid,
-					  ItemPointerGetBlockNumber(&tid), ItemPointerGetOffsetNumber(&tid));
+	set_critical_tag(&tag, rel, row_id);
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
@@ -114,6 +123,19 @@ mover_of(HeapTuple tuple)
 		(!TransactionIdIsInProgress(xmax) && TransactionIdDidCommit(xmax)))
 		return xmax;
 	return InvalidTransactionId;
+}
+
+/* VACUUM deletes, or has deleted, this lock tuple: nobody held a lock in it, and the row is dead. */
+static bool
+is_swept(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(header);
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+	return (header->t_infomask & HEAP_XMAX_COMMITTED) ||
+		TransactionIdIsInProgress(xmax) || TransactionIdDidCommit(xmax);
 }
 
 static void
@@ -175,7 +197,10 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 		if (kind == 0)
 			take_first_chunk(marks, tuple, state, m);
 		else if (kind == KIND_LOCK)
-			m->lock_tid = tuple->t_self;
+		{
+			if (!is_swept(tuple))
+				m->lock_tid = tuple->t_self;
+		}
 		else if (kind == KIND_LINEAGE)
 		{
 			bytea	   *data = delta_data(marks->delta.toast, tuple);
@@ -312,23 +337,85 @@ fill_failure(uint64 row_id, const LhRowMarks *m, TM_FailureData *failure)
 		lh_row_id_to_tid(m->successor, &failure->ctid);
 }
 
-/* Waits in the queue that the executor of heap tables would wait in. */
+/* Is this xmax, which only locks, ours, alone or among others? */
 static bool
-wait_for_deleter(Relation rel, uint64 row_id, TransactionId xid, LockWaitPolicy policy,
+is_own_lock(HeapTupleHeader header)
+{
+	MultiXactMember *members;
+	int			n;
+	bool		own = false;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID)
+		return false;
+	if ((header->t_infomask & HEAP_XMAX_IS_MULTI) == 0)
+		return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
+	n = GetMultiXactIdMembers(HeapTupleHeaderGetRawXmax(header), &members, false, true);
+	for (int i = 0; i < n; i++)
+		own = own || TransactionIdIsCurrentTransactionId(members[i].xid);
+	if (n > 0)
+		pfree(members);
+	return own;
+}
+
+static bool
+holds_lock(LhMarks *marks, const LhRowMarks *m)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	bool		holds;
+
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple.t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
+		return false;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	holds = is_own_lock(tuple.t_data);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	ReleaseBuffer(buffer);
+	return holds;
+}
+
+/* The row, or one that it is a newer version of. */
+static bool
+holds_any_lock(LhMarks *marks, const LhRowMarks *m)
+{
+	bool		holds = holds_lock(marks, m);
+
+	for (uint32 i = 0; i < m->lineage.n && !holds; i++)
+	{
+		LhRowMarks	ancestor;
+
+		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
+		holds = holds_lock(marks, &ancestor);
+	}
+	return holds;
+}
+
+/*
+ * Waits in the queue that the executor of heap tables would wait in.  As
+ * there, who holds a weaker lock on the row passes the queue: its first may
+ * have to wait for him.
+ */
+static bool
+wait_for_deleter(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LockWaitPolicy policy,
 				 XLTW_Oper oper, bool *have_queue)
 {
+	Relation	rel = marks->rel;
 	ItemPointerData tid;
 
 	lh_row_id_to_tid(row_id, &tid);
 	if (policy == LockWaitBlock)
 	{
-		if (!*have_queue)
+		if (!*have_queue && !holds_any_lock(marks, m))
+		{
 			LockTuple(rel, &tid, ExclusiveLock);
-		*have_queue = true;
-		XactLockTableWait(xid, rel, &tid, oper);
+			*have_queue = true;
+		}
+		XactLockTableWait(m->delete_xid, rel, &tid, oper);
 		return true;
 	}
-	if (lh_try_wait_for_xact(xid))
+	if (lh_try_wait_for_xact(m->delete_xid))
 		return true;
 	if (policy == LockWaitError)
 		ereport(ERROR,
@@ -397,7 +484,7 @@ enter_free(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode, Loc
 
 		leave_critical(rel, row_id);
 		if (result == TM_BeingModified &&
-			wait_for_deleter(rel, row_id, m->delete_xid, policy, oper, &have_queue))
+			wait_for_deleter(marks, row_id, m, policy, oper, &have_queue))
 			continue;
 		if (result == TM_WouldBlock && policy != LockWaitSkip)
 		{
@@ -579,6 +666,18 @@ is_lineage_needed(LhMarks *marks, HeapTuple tuple)
 	return needed;
 }
 
+/* Dead to everybody, and not only unknown to the snapshot that made `needed`, being younger? */
+static bool
+is_lock_tuple_done(Relation rel, uint64 row_id, const LhRowIds *needed)
+{
+	SnapshotData dirty;
+
+	if (lh_row_ids_contain(needed, row_id))
+		return false;
+	InitDirtySnapshot(dirty);
+	return !lh_row_is_live(rel, row_id, &dirty);
+}
+
 void
 lh_marks_sweep(Relation rel, const LhRowIds *needed)
 {
@@ -593,10 +692,10 @@ lh_marks_sweep(Relation rel, const LhRowIds *needed)
 		uint64		kind = key & KIND_MASK;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((kind == KIND_LOCK && !lh_row_ids_contain(needed, key >> KIND_BITS)) ||
+		if ((kind == KIND_LOCK && is_lock_tuple_done(marks->rel, key >> KIND_BITS, needed)) ||
 			(kind == KIND_LINEAGE && !is_lineage_needed(marks, tuple)))
 		{
-			/* not if a younger row's locker is asking it just now */
+			/* not while it is locked: a younger row has it for an ancestor */
 			TM_FailureData failure;
 
 			(void) heap_delete(marks->delta.toast, &tuple->t_self, GetCurrentCommandId(true),

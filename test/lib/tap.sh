@@ -21,7 +21,7 @@ done
 lh_work_new
 mkdir -p "$LH_WORK/test" "$LH_WORK/tmp"
 # The server's user may not be able to read the checkout: give it a copy.
-for part in tap data diff modules; do
+for part in tap data diff isolation modules; do
 	[ ! -e "test/$part" ] || cp -a "test/$part" "$LH_WORK/test/"
 done
 if [ "$(id -u)" -eq 0 ]; then
