@@ -154,6 +154,9 @@ extern TM_Result lh_row_begin_change(LhMarks *marks, uint64 row_id, CommandId ci
 extern void lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successor, CommandId cid);
 extern void lh_row_end_change(LhMarks *marks, uint64 row_id);
 
+/* Has this transaction locked the row that m describes FOR UPDATE? */
+extern bool lh_row_held_for_update(LhMarks *marks, const LhRowMarks *m);
+
 /* Has this transaction, perhaps among others, a lock on the row that m describes? */
 extern bool lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m);
 

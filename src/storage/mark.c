@@ -357,8 +357,9 @@ is_own_lock(HeapTupleHeader header)
 	return own;
 }
 
+/* Do we hold a lock in the row's own lock tuple, or (`exclusive`) a FOR UPDATE? */
 static bool
-holds_lock(LhMarks *marks, const LhRowMarks *m)
+holds_lock(LhMarks *marks, const LhRowMarks *m, bool exclusive)
 {
 	HeapTupleData tuple;
 	Buffer		buffer;
@@ -370,24 +371,30 @@ holds_lock(LhMarks *marks, const LhRowMarks *m)
 	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
 		return false;
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	holds = is_own_lock(tuple.t_data);
+	holds = (!exclusive || (tuple.t_data->t_infomask2 & HEAP_KEYS_UPDATED)) && is_own_lock(tuple.t_data);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	ReleaseBuffer(buffer);
 	return holds;
+}
+
+bool
+lh_row_held_for_update(LhMarks *marks, const LhRowMarks *m)
+{
+	return holds_lock(marks, m, true);
 }
 
 /* The row, or one that it is a newer version of. */
 static bool
 holds_any_lock(LhMarks *marks, const LhRowMarks *m)
 {
-	bool		holds = holds_lock(marks, m);
+	bool		holds = holds_lock(marks, m, false);
 
 	for (uint32 i = 0; i < m->lineage.n && !holds; i++)
 	{
 		LhRowMarks	ancestor;
 
 		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
-		holds = holds_lock(marks, &ancestor);
+		holds = holds_lock(marks, &ancestor, false);
 	}
 	return holds;
 }

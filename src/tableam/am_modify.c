@@ -222,13 +222,14 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 		{
 			LhLineage	lineage;
 			uint64		successor;
+			bool		keeps_key;
 
 			CheckForSerializableConflictIn(rel, otid, ItemPointerGetBlockNumber(otid));
 			lh_lineage_of_successor(marks, row_id, &m, &lineage);
 			successor = lh_statement_insert_delta(rel, slot, &lineage, cid, 0);
-			lh_row_bury(marks, row_id,
-						*lockmode == LockTupleExclusive ? LH_TOMB_UPDATED_KEY : LH_TOMB_UPDATED,
-						successor, cid);
+			/* as heap: who waited for FOR UPDATE finds the newer row, though the key has stayed */
+			keeps_key = *lockmode != LockTupleExclusive && !lh_row_held_for_update(marks, &m);
+			lh_row_bury(marks, row_id, keeps_key ? LH_TOMB_UPDATED : LH_TOMB_UPDATED_KEY, successor, cid);
 			lh_slot_set_inserted(slot, cid);
 			if (lh_row_locked_by_self(marks, &m))
 				lh_slot_set_xmax(slot, GetCurrentTransactionId());

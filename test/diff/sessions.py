@@ -165,10 +165,12 @@ class Side:
     def end_episode(self):
         """Whatever they are at: no locks and no transactions are left."""
         while any(s.busy for s in self.sessions):
-            for s in self.sessions:
-                if s.busy:
-                    self.control.ask(f"SELECT pg_cancel_backend({s.pid})")
-                    s.poll(0.05)
+            graph = self.blockers([i for i, s in enumerate(self.sessions) if s.busy])
+            # first who keeps nobody waiting: else the other would go on, outside a transaction for good
+            last = [i for i in graph if not any(i in others for others in graph.values())]
+            s = self.sessions[last[0] if last else min(graph)]
+            self.control.ask(f"SELECT pg_cancel_backend({s.pid})")
+            s.poll(0.05)
         for s in self.sessions:
             s.ask("ROLLBACK")
         for name in self.control.ask("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
@@ -425,7 +427,8 @@ def episode(side, lines, turns, generator=None, length=0):
         turns, shown = play(side, turns, generator, length)
     finally:
         side.end_episode()
-    return turns, shown + [side.contents(["k", "c"])]
+    ended_by_deadlock = bool(shown) and isinstance(shown[-1], tuple) and is_deadlock(shown[-1][2])
+    return turns, shown + [None if ended_by_deadlock else side.contents(["k", "c"])]
 
 
 def differs(heap, lake):
