@@ -10,7 +10,9 @@ import subprocess
 import time
 
 import lake_readers
+from figures import at_least, at_most, best_of, mebibytes, pgbench, report, rows, seconds
 from session import Session
+import writes
 
 SF = os.environ["SF"]
 ROOT = os.environ["LH_ROOT"]
@@ -21,31 +23,6 @@ LINEITEM = """(l_orderkey bigint, l_partkey bigint, l_suppkey bigint, l_linenumb
     l_extendedprice numeric(15,2), l_discount numeric(15,2), l_tax numeric(15,2), l_returnflag char(1),
     l_linestatus char(1), l_shipdate date, l_commitdate date, l_receiptdate date, l_shipinstruct char(25),
     l_shipmode char(10), l_comment varchar(44))"""
-rows = []
-
-
-def report(what, rival, ours, ratio, target, met):
-    rows.append((what, rival, ours, ratio, target, "yes" if met else "no"))
-    print("  ".join(rows[-1]), flush=True)
-
-
-def at_most(what, rival, ours, limit, show=lambda v: f"{v:.2f}"):
-    ratio = ours / rival
-    report(what, show(rival), show(ours), f"{ratio:.2f}×", f"≤ {limit}×", ratio <= limit)
-
-
-def at_least(what, rival, ours, limit, show=lambda v: f"{v:.2f}"):
-    """Ratio of speeds, given as rates."""
-    ratio = ours / rival
-    report(what, show(rival), show(ours), f"{ratio:.2f}×", f"≥ {limit}×", ratio >= limit)
-
-
-def seconds(value):
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.2f} ms"
-
-
-def mebibytes(value):
-    return f"{value / 2**20:.1f} MiB"
 
 
 def file_of(sf):
@@ -107,10 +84,6 @@ def need_lineitem(session):
     session.run("ANALYZE lineitem_lakehouse")
 
 
-def best_of(session, statement, times=5):
-    return min(session.seconds(statement) for _ in range(times))
-
-
 def scan(what, expression, workers, limit):
     with Session(f"max_parallel_workers_per_gather = {workers}") as session:
         need_lineitem(session)
@@ -151,18 +124,6 @@ def bytes_read():
 
 
 # ---- small commits ----
-
-def pgbench(script, clients, length, *extra):
-    path = f"{os.environ['LH_WORK']}/bench/script.sql"
-    with open(path, "w") as file:
-        file.write(script)
-    run = subprocess.run([os.path.join(os.environ["LH_BIN"], "pgbench"), "-n", "-M", "prepared", "-f", path,
-                          "-c", str(clients), "-j", str(min(clients, 2)), "-T", str(length), *extra],
-                         capture_output=True, text=True)
-    if run.returncode:
-        raise RuntimeError(run.stderr[-500:])
-    return float(re.search(r"^tps = ([\d.]+)", run.stdout, re.M).group(1))
-
 
 SMALL = "(id bigint, at timestamptz DEFAULT clock_timestamp(), payload text)"
 FILE_BYTES, FILE_ROUNDS = 540000, 31
@@ -256,7 +217,8 @@ def lag():
     report("files written a minute at 100 commits/s", "-", f"{a_minute:.0f}", f"{current} current", "≤ 60", a_minute <= 60)
 
 
-PARTS = {"copy": copy, "sum": sum_column, "count": count, "bytes": bytes_read, "insert": insert, "files": files, "lag": lag}
+PARTS = {"copy": copy, "sum": sum_column, "count": count, "bytes": bytes_read, "insert": insert, "files": files, "lag": lag,
+         **writes.PARTS}
 
 
 def machine():
