@@ -185,6 +185,18 @@ hnsw_distance(HnswGraph *g, const HnswQuery *query, uint32 id)
 	return node ? node_distance(g, query, node, id) : get_float4_infinity();
 }
 
+/* Asks for the memory of an item that will be read soon, where it is in a buffer already. */
+void
+hnsw_prefetch_item(HnswGraph *g, uint32 id)
+{
+	HnswNode   *node = peek_node(g, id);
+	BlockNumber block = node ? node->item_block : 0;
+
+	if (block != 0 && !g->local && block < g->hints->n_blocks && g->hints->buffers[block] > 0)
+		hnsw_prefetch(BufferGetPage(g->hints->buffers[block]) + Min(node->item_offset, HNSW_PAGE_END - 512),
+					  sizeof(HnswItem) + g->codec.value_bytes);
+}
+
 /* ---- nodes seen ---- */
 
 void

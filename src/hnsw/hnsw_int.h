@@ -427,6 +427,7 @@ extern HnswNode *hnsw_peek_node(HnswGraph *g, uint32 id);
 extern HnswUpper *hnsw_peek_upper(HnswGraph *g, uint32 id);
 extern float hnsw_distance(HnswGraph *g, const HnswQuery *query, uint32 id);
 extern int	hnsw_links(HnswGraph *g, uint32 id, int level, uint32 *links);
+extern void hnsw_prefetch_item(HnswGraph *g, uint32 id);
 extern bool hnsw_seen(HnswGraph *g, uint32 id, float *distance);
 extern void hnsw_visited_reset(HnswGraph *g, uint32 expected);
 extern void hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, HnswRest *rest);

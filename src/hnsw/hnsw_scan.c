@@ -16,6 +16,16 @@
 
 #include "hnsw/hnsw_int.h"
 
+/* Items whose memory is asked for before they are read. */
+#define READ_AHEAD		3
+
+/*
+ * Candidates for each row below a filter.  The rows that pass lie scattered
+ * among those near by, so finding them takes the care of a wider search; the
+ * scan goes far anyhow, this adds little.
+ */
+#define FILTERED_EF(ef)	Min(Max(5 * (ef), 200), HNSW_MAX_EF_SEARCH)
+
 typedef struct Ready
 {
 	float		distance;
@@ -36,7 +46,8 @@ typedef struct HnswScan
 	Ready		current;		/* rows that are being returned */
 	float		last;			/* distance returned last */
 	bool		started;
-	bool		filtered;		/* goes on until enough rows have passed a filter */
+	bool		want_filtered;	/* somebody above throws rows away */
+	bool		filtered;		/* goes on until enough rows have passed */
 	MemoryContext context;		/* of the query */
 } HnswScan;
 
@@ -47,7 +58,7 @@ hnsw_begin_scan(Relation index, int n_keys, int n_orderbys)
 	HnswScan   *s = palloc0(sizeof(HnswScan));
 
 	s->g = hnsw_open(index, CurrentMemoryContext);
-	s->filtered = n_orderbys > 0 && hnsw_is_filtered(index);
+	s->want_filtered = n_orderbys > 0 && hnsw_is_filtered(index);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = s;
 	return scan;
@@ -215,6 +226,8 @@ next_of_batch(HnswScan *s)
 		if (s->n_ready > 0 && s->ready[0].distance < least_distance(s, key))
 			break;
 		s->pending++;
+		if (s->pending + READ_AHEAD < s->pool.n)
+			hnsw_prefetch_item(s->g, HnswKeyNode(s->pool.keys[s->pending + READ_AHEAD]));
 		if (read_candidate(s, HnswKeyNode(key), &ready) && ready.n_tids > 0)
 			ready_push(s, &ready);
 	}
@@ -262,9 +275,9 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	s->last = -get_float4_infinity();
 	memset(&g->counters, 0, sizeof(g->counters));
 	memset(&s->rest, 0, sizeof(s->rest));
-	s->filtered &= hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
+	s->filtered = s->want_filtered && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
 	s->rest.keep = s->filtered || hnsw_iterative_scan != HNSW_ITERATIVE_OFF;
-	s->pool.max = hnsw_ef_search;
+	s->pool.max = s->filtered ? FILTERED_EF(hnsw_ef_search) : hnsw_ef_search;
 	s->pool.n = s->pool.next = 0;
 	s->pool.keys = palloc(sizeof(HnswKey) * s->pool.max);
 	prepare_query(scan, s);
