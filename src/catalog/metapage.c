@@ -421,7 +421,9 @@ lh_row_ids_return(Relation rel, uint64 first_unused, uint64 end)
 		return;
 	buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
 	meta = PageGetMeta(BufferGetPage(buffer));
-	if (meta->next_row_id == end)
+	/* ids that lh_metapage_settle() has counted on may belong to nobody later */
+	first_unused = Max(first_unused, meta->pending_row_id);
+	if (meta->next_row_id == end && first_unused < end)
 	{
 		meta->next_row_id = first_unused;
 		MarkBufferDirty(buffer);

@@ -24,6 +24,7 @@ struct LhDeltaScan
 	uint64		low;			/* keys of the range */
 	uint64		high;
 	bool		with_dead;
+	bool		with_gone;		/* SnapshotAny: of a row that has gone some chunks may be pruned away */
 	bool		saw_tombstone;	/* in the range so far */
 	ScanDirection ended;		/* no more entries this way; NoMovement: unknown */
 	ScanDirection pending;		/* this way, slot holds an entry not looked at yet */
@@ -45,6 +46,7 @@ lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, 
 	scan->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse delta row", ALLOCSET_SMALL_SIZES);
 	delta_index_begin(&scan->index, &scan->delta, snapshot);
 	scan->with_dead = with_dead;
+	scan->with_gone = snapshot == SnapshotAny;
 	lh_delta_scan_range(scan, first, last);
 	return scan;
 }
@@ -138,6 +140,8 @@ place_chunk(LhDeltaScan *scan, uint64 key, HeapTuple tuple, Assembly *a)
 
 	if (a->bytes == NULL)
 	{
+		if (chunk != 0 && scan->with_gone)
+			return;
 		if (chunk == 0 && len >= sizeof(DeltaRowDisk))
 			a->len = ((DeltaRowDisk *) memcpy(palloc(sizeof(DeltaRowDisk)), VARDATA_ANY(data),
 											  sizeof(DeltaRowDisk)))->bytes;
@@ -159,13 +163,16 @@ place_chunk(LhDeltaScan *scan, uint64 key, HeapTuple tuple, Assembly *a)
 	remember_tid(scan, &tuple->t_self);
 }
 
-static void
+/* False: the row has gone, and parts of it are pruned away. */
+static bool
 take_row(LhDeltaScan *scan, const Assembly *a)
 {
 	LhDeltaRow *row = &scan->row;
 	DeltaRowDisk *header = (DeltaRowDisk *) a->bytes;
 	Size		prefix;
 
+	if (a->got < a->len && scan->with_gone)
+		return false;
 	if (a->got != a->len || header->bytes != a->len)
 		corrupt_row(scan, row->row_id);
 	prefix = sizeof(DeltaRowDisk) + sizeof(uint64) * (Size) header->n_ancestors;
@@ -176,6 +183,7 @@ take_row(LhDeltaScan *scan, const Assembly *a)
 	row->tuple = (MinimalTuple) (a->bytes + prefix);
 	if (row->tuple->t_len != a->len - prefix)
 		corrupt_row(scan, row->row_id);
+	return true;
 }
 
 /* Reads all entries of one row id; false if there is none in the range. */
@@ -224,6 +232,7 @@ lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction)
 	MemoryContext old;
 	Assembly	a;
 	bool		more;
+	bool		there;
 
 	/* what was looked at ahead the other way lies beyond the row we stand on */
 	if (scan->pending != direction)
@@ -233,10 +242,9 @@ lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction)
 		MemoryContextReset(scan->row_cxt);
 		old = MemoryContextSwitchTo(scan->row_cxt);
 		more = next_row_id(scan, direction, &a);
-		if (more && a.bytes != NULL)
-			take_row(scan, &a);
+		there = more && a.bytes != NULL && take_row(scan, &a);
 		MemoryContextSwitchTo(old);
-	} while (more && (a.bytes == NULL || (scan->row.dead && !scan->with_dead)));
+	} while (more && (!there || (scan->row.dead && !scan->with_dead)));
 	return more ? &scan->row : NULL;
 }
 

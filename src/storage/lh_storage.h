@@ -132,9 +132,10 @@ typedef struct LhRowMarks
 
 typedef struct LhMarks LhMarks;
 
-/* `mode` is AccessShareLock for looking only, else RowExclusiveLock. */
+/* `mode` is AccessShareLock for looking only, else RowExclusiveLock.  Lineages last until _end. */
 extern LhMarks *lh_marks_begin(Relation rel, LOCKMODE mode);
 extern void lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m);
+extern MemoryContext lh_marks_context(LhMarks *marks);	/* that goes with _end */
 extern void lh_marks_end(LhMarks *marks);
 
 /*
@@ -177,11 +178,17 @@ extern void lh_row_ids_sort(LhRowIds *ids);	/* before asking */
 extern bool lh_row_ids_contain(const LhRowIds *ids, uint64 row_id);
 extern bool lh_row_ids_removed(const LhRowIds *ids, uint64 row_id);
 
+/* Moves *row_id on to the first id of the set that is not below it; false at the end. */
+extern bool lh_row_ids_next(const LhRowIds *ids, uint64 *row_id);
+
+/* Nobody will ever see the row: not `needed` by the survey, and not one that may yet appear. */
+extern bool lh_row_ids_gone(const LhRowIds *needed, uint64 settled, uint64 row_id);
+
 /* Row ids that a snapshot not older than `horizon` may see. */
 extern LhRowIds *lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon);
 
-/* Deletes lock tuples of rows not needed, and lineages without a locked ancestor.  For VACUUM. */
-extern void lh_marks_sweep(Relation rel, const LhRowIds *needed);
+/* Deletes lock tuples of rows that have gone, and lineages without a locked ancestor.  For VACUUM. */
+extern void lh_marks_sweep(Relation rel, const LhRowIds *needed, uint64 settled);
 
 /* ---- one Parquet file being written (file_writer.c) ---- */
 

@@ -74,6 +74,7 @@ leave_critical(Relation rel, uint64 row_id)
 
 struct LhMarks
 {
+	MemoryContext cxt;			/* of these, and of lineages looked up */
 	Relation	rel;
 	Delta		delta;
 	DeltaIndex	index;
@@ -83,13 +84,23 @@ struct LhMarks
 LhMarks *
 lh_marks_begin(Relation rel, LOCKMODE mode)
 {
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse marks", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhMarks    *marks = palloc(sizeof(LhMarks));
 
+	marks->cxt = cxt;
 	marks->rel = rel;
 	marks->mode = mode;
 	delta_open(rel, mode, &marks->delta);
 	delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
+	MemoryContextSwitchTo(old);
 	return marks;
+}
+
+MemoryContext
+lh_marks_context(LhMarks *marks)
+{
+	return marks->cxt;
 }
 
 void
@@ -97,7 +108,7 @@ lh_marks_end(LhMarks *marks)
 {
 	delta_index_end(&marks->index);
 	delta_close(&marks->delta, marks->mode == AccessShareLock ? marks->mode : NoLock);
-	pfree(marks);
+	MemoryContextDelete(marks->cxt);
 }
 
 static LhWho
@@ -138,13 +149,14 @@ is_swept(HeapTuple tuple)
 		TransactionIdIsInProgress(xmax) || TransactionIdDidCommit(xmax);
 }
 
+/* `data` need not be aligned. */
 static void
-take_lineage(LhRowMarks *m, const uint64 *ancestors, uint32 n)
+take_lineage(LhMarks *marks, LhRowMarks *m, const char *data, uint32 n)
 {
 	m->lineage.n = n;
-	m->lineage.ancestors = n > 0 ? palloc(sizeof(uint64) * n) : NULL;
+	m->lineage.ancestors = NULL;
 	if (n > 0)
-		memcpy(m->lineage.ancestors, ancestors, sizeof(uint64) * n);
+		m->lineage.ancestors = memcpy(MemoryContextAlloc(marks->cxt, sizeof(uint64) * n), data, sizeof(uint64) * n);
 }
 
 static void
@@ -162,15 +174,8 @@ take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m
 		m->speculative_token = HeapTupleHeaderGetSpeculativeToken(tuple->t_data);
 	memcpy(&header, VARDATA_ANY(data), sizeof(header));
 	/* the first chunk has room for more ancestors than anybody has */
-	if (header.n_ancestors > 0 &&
-		VARSIZE_ANY_EXHDR(data) >= sizeof(header) + sizeof(uint64) * header.n_ancestors)
-	{
-		uint64	   *ancestors = palloc(sizeof(uint64) * header.n_ancestors);
-
-		memcpy(ancestors, VARDATA_ANY(data) + sizeof(header), sizeof(uint64) * header.n_ancestors);
-		take_lineage(m, ancestors, header.n_ancestors);
-		pfree(ancestors);
-	}
+	if (VARSIZE_ANY_EXHDR(data) >= sizeof(header) + sizeof(uint64) * (Size) header.n_ancestors)
+		take_lineage(marks, m, VARDATA_ANY(data) + sizeof(header), header.n_ancestors);
 }
 
 void
@@ -205,9 +210,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 		{
 			bytea	   *data = delta_data(marks->delta.toast, tuple);
 
-			take_lineage(m, (uint64 *) memcpy(palloc(VARSIZE_ANY_EXHDR(data)), VARDATA_ANY(data),
-											  VARSIZE_ANY_EXHDR(data)),
-						 VARSIZE_ANY_EXHDR(data) / sizeof(uint64));
+			take_lineage(marks, m, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data) / sizeof(uint64));
 		}
 		else
 		{
@@ -215,7 +218,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 
 			memcpy(&disk, VARDATA_ANY(delta_data(marks->delta.toast, tuple)), sizeof(disk));
 			m->deleter = who_of(state);
-			m->delete_xid = HeapTupleHeaderGetRawXmin(tuple->t_data);
+			m->delete_xid = HeapTupleHeaderGetXmin(tuple->t_data);
 			m->delete_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
 			m->successor = disk.successor;
 			m->kind = disk.kind;
@@ -226,12 +229,31 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 
 /* ---- row locks ---- */
 
-/* Does a running transaction hold a lock on the row, as far as its lock tuple says? */
+static bool
+is_multi_locked(MultiXactId multi)
+{
+	MultiXactMember *members;
+	int			n = GetMultiXactIdMembers(multi, &members, false, true);
+	bool		locked = false;
+
+	for (int i = 0; i < n && !locked; i++)
+		locked = !TransactionIdIsCurrentTransactionId(members[i].xid) &&
+			TransactionIdIsInProgress(members[i].xid);
+	if (n > 0)
+		pfree(members);
+	return locked;
+}
+
+/*
+ * Does another running transaction hold a lock on the row, as far as its lock
+ * tuple says?  Our own locks end with our updates' becoming visible.
+ */
 static bool
 is_locked(LhMarks *marks, const LhRowMarks *m)
 {
 	HeapTupleData tuple;
 	Buffer		buffer;
+	TransactionId xmax;
 	bool		locked;
 
 	if (!ItemPointerIsValid(&m->lock_tid))
@@ -240,14 +262,15 @@ is_locked(LhMarks *marks, const LhRowMarks *m)
 	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
 		return false;
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	xmax = HeapTupleHeaderGetRawXmax(tuple.t_data);
 	/* an xmax that is no lock is that of VACUUM */
 	if ((tuple.t_data->t_infomask & HEAP_XMAX_INVALID) ||
 		!HEAP_XMAX_IS_LOCKED_ONLY(tuple.t_data->t_infomask))
 		locked = false;
 	else if (tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI)
-		locked = MultiXactIdIsRunning(HeapTupleHeaderGetRawXmax(tuple.t_data), true);
+		locked = is_multi_locked(xmax);
 	else
-		locked = TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(tuple.t_data));
+		locked = !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	ReleaseBuffer(buffer);
 	return locked;
@@ -295,7 +318,8 @@ lock_all(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
 		if (!is_locked(marks, &ancestor))
 			continue;
 		result = lock_lock_tuple(marks, &ancestor.lock_tid, cid, mode, policy);
-		if (result != TM_Ok)
+		/* another result: it has been free in between, and VACUUM has swept it away */
+		if (result == TM_WouldBlock)
 			return result;
 	}
 	if (!ItemPointerIsValid(&m->lock_tid))
@@ -618,7 +642,7 @@ lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m)
 void
 lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LhLineage *lineage)
 {
-	lineage->ancestors = palloc(sizeof(uint64) * (m->lineage.n + 1));
+	lineage->ancestors = MemoryContextAlloc(marks->cxt, sizeof(uint64) * (m->lineage.n + 1));
 	lineage->n = 0;
 	for (uint32 i = 0; i < m->lineage.n; i++)
 	{
@@ -673,20 +697,8 @@ is_lineage_needed(LhMarks *marks, HeapTuple tuple)
 	return needed;
 }
 
-/* Dead to everybody, and not only unknown to the snapshot that made `needed`, being younger? */
-static bool
-is_lock_tuple_done(Relation rel, uint64 row_id, const LhRowIds *needed)
-{
-	SnapshotData dirty;
-
-	if (lh_row_ids_contain(needed, row_id))
-		return false;
-	InitDirtySnapshot(dirty);
-	return !lh_row_is_live(rel, row_id, &dirty);
-}
-
 void
-lh_marks_sweep(Relation rel, const LhRowIds *needed)
+lh_marks_sweep(Relation rel, const LhRowIds *needed, uint64 settled)
 {
 	LhMarks    *marks = lh_marks_begin(rel, RowExclusiveLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -699,7 +711,7 @@ lh_marks_sweep(Relation rel, const LhRowIds *needed)
 		uint64		kind = key & KIND_MASK;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((kind == KIND_LOCK && is_lock_tuple_done(marks->rel, key >> KIND_BITS, needed)) ||
+		if ((kind == KIND_LOCK && lh_row_ids_gone(needed, settled, key >> KIND_BITS)) ||
 			(kind == KIND_LINEAGE && !is_lineage_needed(marks, tuple)))
 		{
 			/* not while it is locked: a younger row has it for an ancestor */

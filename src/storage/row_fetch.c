@@ -162,7 +162,11 @@ find_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot)
 	forget_file(fetch);
 	lh_metapage_check_snapshot(fetch->rel, snapshot);
 	old = MemoryContextSwitchTo(fetch->file_cxt);
-	fetch->file = lh_file_find(fetch->storage_id, row_id, snapshot, holds, &h);
+	/* who wants any place of the row, is best served with the current one */
+	if (snapshot == SnapshotAny)
+		fetch->file = lh_file_find(fetch->storage_id, row_id, SnapshotSelf, holds, &h);
+	if (fetch->file == NULL)
+		fetch->file = lh_file_find(fetch->storage_id, row_id, snapshot, holds, &h);
 	MemoryContextSwitchTo(old);
 	fetch->file_snapshot = snapshot;
 	fetch->file_curcid = curcid;
@@ -224,6 +228,20 @@ lh_row_fetch_end(LhRowFetch *fetch)
 /* ---- liveness ---- */
 
 /*
+ * A scan with a snapshot that is none misses a catalog row while the publisher
+ * replaces it, or compacts files: both have changed when it comes along.
+ */
+static bool
+is_in_committed_file(LhRowFetch *fetch, uint64 row_id)
+{
+	Snapshot	latest = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = find_file(fetch, row_id, RelationGetDescr(fetch->rel), latest);
+
+	UnregisterSnapshot(latest);
+	return found;
+}
+
+/*
  * Is it in a file that `snapshot`, not an MVCC snapshot, sees?  A file that is
  * being written must be waited for; one that the publisher is just stamping
  * must not.
@@ -236,9 +254,13 @@ is_in_file(Relation rel, uint64 row_id, Snapshot snapshot)
 	SnapshotData dirty;
 	bool		found;
 
-	if (snapshot->snapshot_type != SNAPSHOT_DIRTY)
-		found = find_file(fetch, row_id, RelationGetDescr(rel), snapshot);
+	if (snapshot->snapshot_type == SNAPSHOT_DIRTY || snapshot->snapshot_type == SNAPSHOT_SELF)
+		found = is_in_committed_file(fetch, row_id);
 	else
+		found = find_file(fetch, row_id, RelationGetDescr(rel), snapshot);
+	if (!found && snapshot->snapshot_type == SNAPSHOT_SELF)
+		found = find_file(fetch, row_id, RelationGetDescr(rel), snapshot);
+	else if (!found && snapshot->snapshot_type == SNAPSHOT_DIRTY)
 	{
 		InitDirtySnapshot(dirty);
 		found = find_file(fetch, row_id, RelationGetDescr(rel), &dirty);
@@ -321,7 +343,8 @@ bool
 lh_marks_dead_to_all(const LhRowMarks *m, GlobalVisState *vistest)
 {
 	if (m->deleter == LH_WHO_COMMITTED)
-		return GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
+		return !TransactionIdIsNormal(m->delete_xid) || /* frozen */
+			GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
 	return m->inserter == LH_WHO_NOBODY && m->insert_aborted;
 }
 

@@ -127,3 +127,38 @@ lh_row_ids_removed(const LhRowIds *ids, uint64 row_id)
 	return ids->n_dead > 0 &&
 		bsearch(&row_id, ids->dead, ids->n_dead, sizeof(uint64), compare_ids) != NULL;
 }
+
+bool
+lh_row_ids_gone(const LhRowIds *needed, uint64 settled, uint64 row_id)
+{
+	return !lh_row_ids_contain(needed, row_id) &&
+		(row_id < settled || lh_row_ids_removed(needed, row_id));
+}
+
+bool
+lh_row_ids_next(const LhRowIds *ids, uint64 *row_id)
+{
+	int64		low = 0;
+	int64		high = ids->n;
+
+	for (;;)
+	{
+		/* the first range that does not end before the id */
+		while (low < high)
+		{
+			int64		mid = (low + high) / 2;
+
+			if (ids->ranges[mid].last < *row_id)
+				low = mid + 1;
+			else
+				high = mid;
+		}
+		if (low == ids->n)
+			return false;
+		*row_id = Max(*row_id, ids->ranges[low].first);
+		if (!lh_row_ids_removed(ids, *row_id))
+			return true;
+		++*row_id;
+		high = ids->n;
+	}
+}

@@ -58,7 +58,7 @@ survey_delta(Relation rel, TransactionId horizon, LhRowIds *ids)
 			if (state != XMIN_ABORTED && !left_long_ago(tuple, horizon))
 				lh_row_ids_add(ids, row_id, row_id);
 		}
-		else if (state == XMIN_COMMITTED && ended_before(HeapTupleHeaderGetRawXmin(tuple->t_data), horizon))
+		else if (state == XMIN_COMMITTED && ended_before(HeapTupleHeaderGetXmin(tuple->t_data), horizon))
 			lh_row_ids_remove(ids, row_id);
 	}
 	table_endscan(scan);

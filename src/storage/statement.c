@@ -130,8 +130,8 @@ lh_adopt_identity(Relation rel)
 }
 
 /*
- * Unique and exclusion checks of other sessions must find a row as soon as it
- * has an index entry, but a file is known to others only when it is complete.
+ * Unique and exclusion checks, of this statement, too, must find a row as soon
+ * as it has an index entry, but a file is known only when it is complete.
  * Rewrites make the indexes afterwards.
  */
 static bool
@@ -289,8 +289,8 @@ lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk
 {
 	Statement  *st = find_or_begin(rel, cid);
 
-	if (bulk || st->writer != NULL || !lh_delta_exists(rel) ||
-		(st->delta_rows >= st->options.bulk_threshold && !st->delta_only))
+	if (!lh_delta_exists(rel) ||
+		(!st->delta_only && (bulk || st->writer != NULL || st->delta_rows >= st->options.bulk_threshold)))
 		insert_into_file(st, rel, slot);
 	else
 		(void) insert_into_delta(st, rel, slot, NULL, cid, 0);

@@ -8,6 +8,7 @@
 #include "access/transam.h"
 #include "storage/predicate.h"
 #include "storage/procarray.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -58,10 +59,10 @@ lh_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot, Tup
 		return false;
 	lh_statement_sync(rel, snapshot);
 	fetch = lh_row_fetch_begin(rel);
+	PredicateLockTID(rel, tid, snapshot, InvalidTransactionId);
 	found = fetch_row(fetch, rel, tid, snapshot, slot, &row);
 	if (found)
 	{
-		PredicateLockTID(rel, tid, snapshot, row.xmin);
 		lh_slot_store(slot, &row, RelationGetRelid(rel));
 		ExecMaterializeSlot(slot);	/* the row goes with the fetch */
 	}
@@ -182,16 +183,19 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	}
 	if (fetch->fetch == NULL)
 	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(fetch));
+
 		lh_statement_sync(rel, snapshot);
 		fetch->fetch = lh_row_fetch_begin(rel);
+		MemoryContextSwitchTo(old);
 	}
+	PredicateLockTID(rel, tid, snapshot, InvalidTransactionId);
 	if (!lh_row_fetch(fetch->fetch, lh_tid_to_row_id(tid), slot->tts_tupleDescriptor, snapshot, &row))
 	{
 		if (all_dead != NULL)
 			*all_dead = lh_row_is_dead_to_all(rel, lh_tid_to_row_id(tid));
 		return false;
 	}
-	PredicateLockTID(rel, tid, snapshot, row.xmin);
 	lh_slot_store(slot, &row, RelationGetRelid(rel));
 	return true;
 }

@@ -3,9 +3,9 @@
  *	  Building an index over a table, and completing a concurrent build.
  *
  * Rows are scanned with a snapshot taken after the lock.  Rows that it sees as
- * deleted get entries, too, as older snapshots may still see them.  What was
- * gone from delta and files before cannot: then the index is not for
- * transactions that are older than it (ii_BrokenHotChain, as heap says it).
+ * deleted get entries, too, as older snapshots may still see them.  So do rows
+ * that have gone from the current files and the delta since the oldest
+ * snapshot: a REINDEX leaves no other way to find them.
  */
 #include "postgres.h"
 
@@ -74,6 +74,39 @@ begin_scan(Relation rel, IndexInfo *info, Snapshot *registered)
 	return table_beginscan_strat(rel, *registered, 0, NULL, true, false);
 }
 
+/*
+ * Rows that the scan has not met, but an older snapshot may see: `met` are
+ * those it has.
+ */
+static void
+index_gone_rows(Relation rel, Relation index, IndexInfo *info, IndexBuild *b, Snapshot snapshot,
+				LhRowIds *met, IndexBuildCallback callback, void *state)
+{
+	LhRowIds   *needed = lh_survey_rows(rel, snapshot, GetOldestNonRemovableTransactionId(rel));
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		isnull[INDEX_MAX_KEYS];
+
+	lh_row_ids_sort(met);
+	for (uint64 row_id = 0; lh_row_ids_next(needed, &row_id); row_id++)
+	{
+		LhRow		row;
+
+		CHECK_FOR_INTERRUPTS();
+		if (lh_row_ids_contain(met, row_id))
+			continue;
+		ExecClearTuple(b->slot);
+		if (!lh_row_fetch(fetch, row_id, b->slot->tts_tupleDescriptor, SnapshotAny, &row))
+			continue;
+		MemoryContextReset(b->econtext->ecxt_per_tuple_memory);
+		lh_slot_store(b->slot, &row, RelationGetRelid(rel));
+		if (form_key(b, info, values, isnull))
+			callback(index, &b->slot->tts_tid, values, isnull, false, state);
+	}
+	ExecClearTuple(b->slot);
+	lh_row_fetch_end(fetch);
+}
+
 double
 lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 						  bool allow_sync, bool anyvisible, bool progress,
@@ -83,6 +116,7 @@ lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 	uint64		first = (uint64) start_blockno * LH_ROWS_PER_BLOCK;
 	uint64		end = numblocks == InvalidBlockNumber ? LH_MAX_ROW_ID + 1 : first + (uint64) numblocks * LH_ROWS_PER_BLOCK;
 	Snapshot	registered = NULL;
+	LhRowIds   *met = NULL;		/* row ids, if some may have gone */
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 	double		count = 0;
@@ -94,13 +128,21 @@ lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 	if (scan == NULL)
 		scan = begin_scan(rel, info, &registered);
 	if (!info->ii_Concurrent)
+	{
 		lh_scan_want_dead(scan);
+		/* what goes from now on, the snapshot sees */
+		if (numblocks == InvalidBlockNumber &&
+			lh_metapage_removed_since(rel, GetOldestNonRemovableTransactionId(rel)))
+			met = lh_row_ids_create();
+	}
 
 	while (lh_scan_next_row(scan, b.slot, &row))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row.row_id < first || row.row_id >= end)
 			continue;
+		if (met != NULL)
+			lh_row_ids_add(met, row.row_id, row.row_id);
 		MemoryContextReset(b.econtext->ecxt_per_tuple_memory);
 		if (!row.dead)
 			count += 1;
@@ -108,10 +150,10 @@ lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 			continue;
 		callback(index, &b.slot->tts_tid, values, isnull, !row.dead, state);
 	}
-	if (!info->ii_Concurrent &&
-		lh_metapage_removed_since(rel, GetOldestNonRemovableTransactionId(rel)))
-		info->ii_BrokenHotChain = true;
+	if (met != NULL)
+		index_gone_rows(rel, index, info, &b, scan->rs_snapshot, met, callback, state);
 
+	ExecClearTuple(b.slot);
 	table_endscan(scan);
 	if (registered != NULL)
 		UnregisterSnapshot(registered);

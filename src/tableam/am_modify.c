@@ -6,6 +6,10 @@
  * TID is another: all indexes get an entry.  Who waits for whom, and who may
  * go on, is decided in storage/mark.c; here its answers become what the
  * executor expects of a table.
+ *
+ * Serializable transactions: a reader locks first and then reads, a writer
+ * writes first and then looks for such locks.  So one of them meets the other,
+ * with no page in common that they would have to lock.
  */
 #include "postgres.h"
 
@@ -35,8 +39,8 @@ lh_tuple_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 				struct BulkInsertStateData *bistate)
 {
 	lh_require_preload(rel);
-	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 	insert_row(rel, slot, cid, options);
+	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 }
 
 void
@@ -44,9 +48,9 @@ lh_multi_insert(Relation rel, TupleTableSlot **slots, int nslots, CommandId cid,
 				struct BulkInsertStateData *bistate)
 {
 	lh_require_preload(rel);
-	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 	for (int i = 0; i < nslots; i++)
 		insert_row(rel, slots[i], cid, options);
+	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 }
 
 void
@@ -61,9 +65,9 @@ lh_tuple_insert_speculative(Relation rel, TupleTableSlot *slot, CommandId cid, i
 							struct BulkInsertStateData *bistate, uint32 token)
 {
 	lh_require_preload(rel);
-	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 	(void) lh_statement_insert_delta(rel, slot, NULL, cid, token);
 	lh_slot_set_inserted(slot, cid);
+	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
 	pgstat_count_heap_insert(rel, 1);
 }
 
@@ -111,10 +115,12 @@ lh_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot snapshot,
 	uint64		row_id = lh_tid_to_row_id(tid);
 	LhMarks    *marks;
 	LhRowMarks	m;
+	MemoryContext old;
 	TM_Result	result;
 
 	lh_require_preload(rel);
 	marks = lh_marks_begin(rel, RowExclusiveLock);
+	old = MemoryContextSwitchTo(lh_marks_context(marks));
 	result = lh_row_begin_change(marks, row_id, cid, LockTupleExclusive, wait, &m, tmfd);
 	if (result == TM_Ok)
 	{
@@ -125,11 +131,12 @@ lh_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot snapshot,
 		}
 		else
 		{
-			CheckForSerializableConflictIn(rel, tid, ItemPointerGetBlockNumber(tid));
 			lh_row_bury(marks, row_id, changing_part ? LH_TOMB_MOVED : LH_TOMB_DELETED, 0, cid);
+			CheckForSerializableConflictIn(rel, tid, ItemPointerGetBlockNumber(tid));
 		}
 		lh_row_end_change(marks, row_id);
 	}
+	MemoryContextSwitchTo(old);
 	lh_marks_end(marks);
 	if (result == TM_Ok)
 	{
@@ -204,12 +211,14 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 	uint64		row_id = lh_tid_to_row_id(otid);
 	LhMarks    *marks;
 	LhRowMarks	m;
+	MemoryContext old;
 	TM_Result	result;
 
 	lh_require_preload(rel);
 	*update_indexes = LH_UPDATE_NO_INDEXES;
-	*lockmode = update_lock_mode(rel, row_id, slot);
 	marks = lh_marks_begin(rel, RowExclusiveLock);
+	old = MemoryContextSwitchTo(lh_marks_context(marks));
+	*lockmode = update_lock_mode(rel, row_id, slot);
 	result = lh_row_begin_change(marks, row_id, cid, *lockmode, wait, &m, tmfd);
 	if (result == TM_Ok)
 	{
@@ -224,18 +233,19 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 			uint64		successor;
 			bool		keeps_key;
 
-			CheckForSerializableConflictIn(rel, otid, ItemPointerGetBlockNumber(otid));
 			lh_lineage_of_successor(marks, row_id, &m, &lineage);
 			successor = lh_statement_insert_delta(rel, slot, &lineage, cid, 0);
 			/* as heap: who waited for FOR UPDATE finds the newer row, though the key has stayed */
 			keeps_key = *lockmode != LockTupleExclusive && !lh_row_held_for_update(marks, &m);
 			lh_row_bury(marks, row_id, keeps_key ? LH_TOMB_UPDATED : LH_TOMB_UPDATED_KEY, successor, cid);
+			CheckForSerializableConflictIn(rel, otid, ItemPointerGetBlockNumber(otid));
 			lh_slot_set_inserted(slot, cid);
 			if (lh_row_locked_by_self(marks, &m))
 				lh_slot_set_xmax(slot, GetCurrentTransactionId());
 		}
 		lh_row_end_change(marks, row_id);
 	}
+	MemoryContextSwitchTo(old);
 	lh_marks_end(marks);
 	if (result == TM_Ok)
 	{

@@ -255,9 +255,9 @@ next_of_bitmap_block(LhScanDesc scan, TupleTableSlot *slot)
 
 		CHECK_FOR_INTERRUPTS();
 		ItemPointerSet(&tid, scan->bitmap_block, scan->bitmap_offsets[scan->bitmap_row++]);
+		PredicateLockTID(rel, &tid, snapshot, InvalidTransactionId);
 		if (!lh_row_fetch(scan->fetch, lh_tid_to_row_id(&tid), slot->tts_tupleDescriptor, snapshot, &row))
 			continue;
-		PredicateLockTID(rel, &tid, snapshot, row.xmin);
 		lh_slot_store(slot, &row, RelationGetRelid(rel));
 		pgstat_count_heap_fetch(rel);
 		return true;

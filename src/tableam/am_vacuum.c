@@ -56,10 +56,8 @@ static bool
 is_dead(ItemPointer tid, void *state)
 {
 	IndexCleaning *cleaning = state;
-	uint64		row_id = lh_tid_to_row_id(tid);
 
-	return !lh_row_ids_contain(cleaning->needed, row_id) &&
-		(row_id < cleaning->settled || lh_row_ids_removed(cleaning->needed, row_id));
+	return lh_row_ids_gone(cleaning->needed, cleaning->settled, lh_tid_to_row_id(tid));
 }
 
 static void
@@ -127,7 +125,7 @@ void
 lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrategy)
 {
 	TransactionId horizon;
-	IndexCleaning cleaning;
+	IndexCleaning cleaning = {0};
 	Snapshot	snapshot;
 	double		rows;
 
@@ -142,13 +140,17 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 		pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
 		cleaning.settled = lh_metapage_settle(rel, horizon);
 		cleaning.needed = lh_survey_rows(rel, snapshot, horizon);
-		if (lh_delta_exists(rel))
-			lh_marks_sweep(rel, cleaning.needed);
 	}
 	update_statistics(rel, rows);
 	UnregisterSnapshot(snapshot);
 	set_in_vacuum(true);
 	if (rel->rd_rel->relhasindex && params->index_cleanup != VACOPTVALUE_DISABLED)
 		clean_indexes(rel, &cleaning, rows, bstrategy);
+	if (cleaning.needed != NULL && lh_delta_exists(rel))
+	{
+		/* last, as snapshots take no notice of the transaction id of a lazy VACUUM */
+		set_in_vacuum(false);
+		lh_marks_sweep(rel, cleaning.needed, cleaning.settled);
+	}
 	pgstat_progress_end_command();
 }
