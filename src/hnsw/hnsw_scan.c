@@ -24,7 +24,7 @@
  * among those near by, so finding them takes the care of a wider search; the
  * scan goes far anyhow, this adds little.
  */
-#define FILTERED_EF(ef)	Min(Max(5 * (ef), 200), HNSW_MAX_EF_SEARCH)
+#define FILTERED_EF(ef)	Min(Max(10 * (ef), 400), HNSW_MAX_EF_SEARCH)
 
 typedef struct Ready
 {

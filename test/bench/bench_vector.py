@@ -135,7 +135,7 @@ def insert(s, name, queries):
 
 
 def vacuum(s, name):
-    s.c.execute(f"DELETE FROM {name} WHERE id %% 17 = 5")
+    s.c.execute(f"DELETE FROM {name} WHERE id % 17 = 5")
     cpu = s.cpu()
     s.c.execute(f"VACUUM (PARALLEL 0) {name}")
     vacuum_s = s.cpu() - cpu
