@@ -116,7 +116,7 @@ def main():
     for story in stories.wanted(
             "jvm_spark", ("debian", stories.debian), ("types", lambda: stories.types("types_spark", without=("time",))),
             ("sorted", stories.ranges), ("evolution", stories.evolution), ("merged", stories.merged),
-            ("emptied", stories.emptied)):
+            ("emptied", stories.emptied), ("deletes", stories.deletes)):
         read(spark, story)
         if story.name == "sorted":
             parts(spark, story, [("(co).x = 4999", "co.x = 4999"), ("(co).y = 'x5997'", "co.y = 'x5997'"),

@@ -194,7 +194,7 @@ def main():
     with Trino() as trino:
         for story in stories.wanted(
                 "jvm_trino", ("debian", stories.debian), ("types", lambda: stories.types("types_trino")), ("sorted", stories.ranges),
-                ("evolution", stories.evolution), ("merged", stories.merged), ("emptied", stories.emptied)):
+                ("evolution", stories.evolution), ("merged", stories.merged), ("emptied", stories.emptied), ("deletes", stories.deletes)):
             read(trino, story)
             if story.name == "sorted":
                 parts(trino, story, [("(co).x = 4999", "co.x = 4999"), ("(co).y = 'x5997'", "co.y = 'x5997'"), ("(co).x < 3", "co.x < 3")])

@@ -335,3 +335,21 @@ def emptied():
     story.step("filled", "INSERT INTO emptied VALUES (1, 'x'), (2, NULL)")
     story.step("truncated", "TRUNCATE emptied")
     return story
+
+
+def deletes():
+    """Rows that go and change, in many files, in delta and files, until whole files are gone."""
+    story = Story("deletes", "deletes")
+    sql("CREATE TABLE deletes (id int NOT NULL, k int, t text) USING lakehouse WITH (row_group_rows = 1000, bulk_threshold = 100)")
+    for low in (1, 2001, 4001):
+        sql(f"INSERT INTO deletes SELECT g, g / 10, 't' || g FROM generate_series({low}, {low + 1999}) g")
+    story.version("filled")
+    story.step("some of each file", "DELETE FROM deletes WHERE id % 7 = 0")
+    story.step("small rows, some gone again", "INSERT INTO deletes SELECT g, g, 'small' FROM generate_series(6001, 6020) g",
+               "DELETE FROM deletes WHERE id IN (3, 6003, 6004)")
+    story.step("published small rows", "DELETE FROM deletes WHERE id IN (5, 6005, 4006)")
+    story.step("updates", "UPDATE deletes SET t = t || ' changed', k = -k WHERE id % 11 = 0")
+    story.step("again", "UPDATE deletes SET t = t || ' twice' WHERE id % 22 = 0", "DELETE FROM deletes WHERE id % 33 = 0")
+    story.step("a whole file", "DELETE FROM deletes WHERE id BETWEEN 2001 AND 4000")
+    story.step("all but one", "DELETE FROM deletes WHERE id <> 10")
+    return story
