@@ -24,7 +24,8 @@ SELECT snapshot_id = :id FROM lakehouse.versions WHERE table_name = 't'::regclas
 SELECT rows FROM versions('t') ORDER BY version DESC LIMIT 1;
 SELECT count(*), count(DISTINCT snapshot_id) FROM lakehouse.versions WHERE table_name = 't'::regclass;
 SELECT sum(rows) FROM lakehouse.files WHERE table_name = 't'::regclass AND removed_version IS NULL;
-SELECT lakehouse.metadata_location('t') LIKE 'file:///%.metadata.json';
+-- Trino takes no other names
+SELECT lakehouse.metadata_location('t') ~ '^file:///.*/[0-9]+-[-0-9a-f]*\.metadata\.json$';
 
 -- nothing new, no new version
 SELECT lakehouse.publish('t') = lakehouse.publish('t');

@@ -158,6 +158,7 @@ extern bool lh_data_file_parse(const char *name, uint64 *fxid, int64 *file_id); 
 
 /* What makes the names of one commit's metadata unique. */
 extern char *lh_metadata_unique(void);
+extern char *lh_metadata_json_unique(void);	/* of metadata.json */
 
 /* ---- data files ---- */
 

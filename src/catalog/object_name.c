@@ -9,7 +9,8 @@
  *
  * pg_basebackup refuses files whose path in the data directory has more than
  * 99 bytes.  So numbers are written in base 36, and no name here has more than
- * 61 bytes; "lakehouse/<database>/<table>/" takes at most 38.
+ * 61 bytes; "lakehouse/<database>/<table>/" takes at most 38.  In the last one
+ * incarnation and random are hexadecimal: Trino opens no other metadata.
  */
 #include "postgres.h"
 
@@ -23,6 +24,11 @@
 #define DATABASE_DIGITS		7	/* 32 bits */
 #define XID_DIGITS			12	/* 62 bits */
 #define ID_DIGITS			13	/* 64 bits */
+
+/* Of the same length together as the two in base 36. */
+#define INCARNATION_HEX		"%013llx"
+#define RANDOM_HEX			"%010llx"
+#define RANDOM_HEX_BITS		40
 
 #define DELETES_SUFFIX		"-d"
 #define DATA_SUFFIX			".parquet"
@@ -85,9 +91,11 @@ bool
 lh_object_is_ours(const char *name)
 {
 	char		text[INCARNATION_DIGITS + 2];
+	char		hex[32];
 
 	strcpy(put_digits(text, lh_incarnation(), INCARNATION_DIGITS), "-");
-	return strstr(base_of(name), text) != NULL;
+	snprintf(hex, sizeof(hex), "-" INCARNATION_HEX "-", (unsigned long long) lh_incarnation());
+	return strstr(base_of(name), text) != NULL || strstr(base_of(name), hex) != NULL;
 }
 
 /* ---- data files ---- */
@@ -136,4 +144,12 @@ lh_metadata_unique(void)
 	*p++ = '-';
 	put_digits(p, (uint64) lh_random_id(), ID_DIGITS);
 	return pstrdup(text);
+}
+
+char *
+lh_metadata_json_unique(void)
+{
+	uint64		random = (uint64) lh_random_id() & ((UINT64CONST(1) << RANDOM_HEX_BITS) - 1);
+
+	return psprintf(INCARNATION_HEX "-" RANDOM_HEX, (unsigned long long) lh_incarnation(), (unsigned long long) random);
 }

@@ -638,7 +638,7 @@ write_metadata(Context *cx)
 	LhBuf		out;
 	LhError		error;
 
-	lh_ice_metadata_name(base, version, cx->unique);
+	lh_ice_metadata_name(base, version, lh_metadata_json_unique());
 	commit->metadata_name = psprintf("metadata/%s", base);
 	lh_buf_init(&out, &cx->alloc);
 	lh_report(lh_ice_metadata_write(&cx->metadata, &out, &error), &error, commit->metadata_name);
