@@ -147,7 +147,7 @@ class Accepted:
 
 def errors(folder):
     text = (folder / "server.log").read_text(errors="replace")
-    return Counter((state, re.sub(r"OID \d+", "OID N", message)) for state, message in LOGGED.findall(text))
+    return Counter((state, re.sub(r" at character \d+$", "", re.sub(r"OID \d+", "OID N", message))) for state, message in LOGGED.findall(text))
 
 
 def differences(base, ours, test):
