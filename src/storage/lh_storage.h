@@ -167,6 +167,16 @@ extern void lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMa
 /* A row leaves the delta: keeps what of its lineage still matters.  For the publisher. */
 extern void lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage);
 
+/* ---- what this transaction has buried itself (own_dead.c) ---- */
+
+extern void lh_own_dead_add(Relation rel, uint64 row_id, CommandId cid);
+
+/* Does the snapshot not see the row because of that?  False: ask the row's marks. */
+extern bool lh_own_dead_to(Relation rel, uint64 row_id, Snapshot snapshot);
+
+/* At the end of a transaction, and when a subtransaction rolls back. */
+extern void lh_own_dead_forget(bool transaction_ends);
+
 /* ---- sets of row ids (row_ids.c), and those somebody may see (row_survey.c) ---- */
 
 typedef struct LhRowIds LhRowIds;

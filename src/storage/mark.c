@@ -614,6 +614,7 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 	LhTombstoneDisk disk = {successor, kind, 0};
 
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
+	lh_own_dead_add(marks->rel, row_id, cid);
 }
 
 /* ---- lineage ---- */

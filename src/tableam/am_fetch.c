@@ -170,6 +170,16 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	ExecClearTuple(slot);
 	if (!is_valid_tid(tid))
 		return false;
+	if (lh_own_dead_to(rel, lh_tid_to_row_id(tid), snapshot))
+	{
+		/* answers of an earlier check must not stay */
+		if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
+		{
+			snapshot->xmin = snapshot->xmax = InvalidTransactionId;
+			snapshot->speculativeToken = 0;
+		}
+		return false;
+	}
 	if (asks_for_liveness(snapshot))
 	{
 		if (!lh_row_is_live(rel, lh_tid_to_row_id(tid), snapshot))

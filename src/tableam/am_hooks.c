@@ -142,6 +142,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			lh_statement_forget();
 			lh_reader_forget_lent();
+			lh_own_dead_forget(true);
 			break;
 		default:
 			break;
@@ -154,7 +155,10 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 		lh_statement_subxact_end(subid, parent, true);
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		lh_statement_subxact_end(subid, parent, false);
+		lh_own_dead_forget(false);
+	}
 }
 
 /* ---- dropped tables ---- */
