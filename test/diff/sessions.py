@@ -27,7 +27,7 @@ import sys
 import time
 
 N_SESSIONS = 3
-MODES = ["UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"]
+MODES = ["UPDATE", "UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE", "KEY SHARE", "KEY SHARE"]
 PATIENCE = 20      # seconds without any progress: a hang
 
 
@@ -265,10 +265,10 @@ class Generator:
     # ---- statements ----
 
     def id(self):
-        return self.r.choice([1, 1, 1, 2, 2, 3, 4, 5, 7])
+        return self.r.choice([1, 1, 1, 1, 1, 1, 2, 2, 3, 4, 5, 7])
 
     def update(self):
-        change = self.r.choice(["v = v + 1", "v = v + 10", "w = w || 'x'", "v = v", f"u = {self.r.randint(1, 9)}",
+        change = self.r.choice(["v = v + 1", "v = v + 1", "v = v + 10", "w = w || 'x'", "v = v", f"u = {self.r.randint(1, 9)}",
                                 f"id = {self.id()}", "id = id", "w = 'p'", "u = NULL"])
         extra = self.r.choice(["", "", "", " AND v < 105", " AND w LIKE 'w%'"])
         return f"UPDATE k SET {change} WHERE id = {self.id()}{extra}{self.r.choice(['', ' RETURNING *'])}"
@@ -300,12 +300,16 @@ class Generator:
                 f"{self.r.choice(['', 'WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.u, 0)'])}")
 
     def lock(self):
-        policy = self.r.choice(["", "", " NOWAIT", " SKIP LOCKED"])
+        mode = self.r.choice(MODES if self.shares_keys else MODES[:4])
+        # heap asks newer versions for KEY SHARE and waits there, NOWAIT or not
+        policy = "" if mode == "KEY SHARE" else self.r.choice(["", "", " NOWAIT", " SKIP LOCKED"])
         what = self.r.choice([f"WHERE id = {self.id()}", "ORDER BY id LIMIT 1", "ORDER BY id LIMIT 2",
                               "WHERE id > 2 ORDER BY id LIMIT 2", "ORDER BY id"])
-        return f"SELECT id, v, w FROM k {what} FOR {self.r.choice(MODES)}{policy}"
+        return f"SELECT id, v, w FROM k {what} FOR {mode}{policy}"
 
     def child(self):
+        if not self.shares_keys:
+            return None
         i, k = self.r.randint(1, 5), self.id()
         return self.r.choice([f"INSERT INTO c VALUES ({i}, {k}, 0)", f"UPDATE c SET k = {k} WHERE id = {i} RETURNING *",
                               f"UPDATE c SET v = v + 1 WHERE id = {i} RETURNING *", f"DELETE FROM c WHERE id = {i} RETURNING *"])
@@ -345,7 +349,7 @@ class Generator:
                 return who, f"{r.choice(['COMMIT', 'COMMIT', 'ROLLBACK'])} PREPARED '{name}'"
             if r.random() < 0.25:
                 return who, self.write()
-            return who, "BEGIN" + r.choice(["", "", "", " ISOLATION LEVEL REPEATABLE READ"])
+            return who, "BEGIN" + ("" if self.shares_keys else r.choice(["", " ISOLATION LEVEL REPEATABLE READ"]))
         x = r.random()
         if x < 0.12:
             return who, "COMMIT"
@@ -366,6 +370,8 @@ class Generator:
 
     def begin(self):
         self.prepared = []
+        # heap's REPEATABLE READ waits for sharers of the key before it fails: an episode has the one or the other
+        self.shares_keys = self.r.random() < 0.7
         self.states = [{"open": False, "failed": False, "saved": []} for _ in range(N_SESSIONS)]
 
     def note(self, who, sql, answer):
