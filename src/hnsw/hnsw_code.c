@@ -479,8 +479,10 @@ hnsw_codec_requery(const HnswCodec *codec, const HnswNode *node, HnswQuery *quer
 	switch (codec->coding)
 	{
 		case HNSW_RAW:
-			query->value = code;
-			query->value_bytes = codec->code_bytes;
+			/* a copy: what is not pinned may change */
+			memcpy(query->code, code, n_bytes);
+			query->value = query->code;
+			query->value_bytes = n_bytes;
 			return;
 		case HNSW_INT8:
 			query->sum = codec->quant.expand8(n_bytes, code, query->code);
@@ -584,6 +586,14 @@ hnsw_codec_score(const HnswCodec *codec, const HnswQuery *query, const HnswNode 
 			product = 0.5f * (float) (2 * codec->quant.dot4(codec->code_bytes, code, query->code) - 15 * query->sum);
 			break;
 		default:
+			if (codec->type == HNSW_SPARSEVEC)
+			{
+				/* its counts are checked, and must not change after that */
+				int32		copy[3 + 2 * SPARSE_ROOM];
+
+				memcpy(copy, code, codec->code_bytes);
+				return hnsw_codec_exact(codec, query, copy, codec->code_bytes);
+			}
 			return hnsw_codec_exact(codec, query, code, codec->code_bytes);
 	}
 	product *= query->scale * node->scale;

@@ -48,6 +48,24 @@ peek_node(HnswGraph *g, uint32 id)
 		(HnswNode *) (page + HNSW_PAGE_START + slot * g->node_bytes);
 }
 
+/*
+ * Was the page of this block still where we found it, when we had read it?
+ * If not, what was read may have been anything.
+ */
+static inline bool
+still_there(HnswGraph *g, BlockNumber block, const void *address)
+{
+	Buffer		buffer;
+
+	if (g->arena || g->local)
+		return true;
+	pg_read_barrier();
+	buffer = g->hints->buffers[block];
+	return buffer > 0 && lh_buffer_holds(buffer, &g->file, block) &&
+		(const char *) address - (char *) BufferGetPage(buffer) < BLCKSZ &&
+		(const char *) address >= (char *) BufferGetPage(buffer);
+}
+
 /* A node as a hint: NULL if its number is none. */
 HnswNode *
 hnsw_peek_node(HnswGraph *g, uint32 id)
@@ -88,45 +106,13 @@ touch(HnswGraph *g, BlockNumber block)
 		ReleaseBuffer(ReadBuffer(g->index, block));
 }
 
-/*
- * Was the page of this block still where we found it, when we had read it?
- * Wrong links, unlike wrong codes, would take us to places that are no nodes.
- */
-static inline bool
-still_there(HnswGraph *g, BlockNumber block, const void *address)
-{
-	Buffer		buffer;
-
-	if (g->arena || g->local)
-		return true;
-	pg_read_barrier();
-	buffer = g->hints->buffers[block];
-	return buffer > 0 && lh_buffer_holds(buffer, &g->file, block) &&
-		(const char *) address - (char *) BufferGetPage(buffer) < BLCKSZ &&
-		(const char *) address >= (char *) BufferGetPage(buffer);
-}
-
-/* Copies the links of a node on a layer; without it on that layer, none. */
-int
-hnsw_links(HnswGraph *g, uint32 id, int level, uint32 *links)
+/* Slot of the topmost higher layer of a node, 0 if it has none. */
+static uint32
+top_upper(HnswGraph *g, uint32 id)
 {
 	HnswNode   *node;
-	HnswUpper  *upper;
-	int			n;
 	uint32		slot;
 
-	if (level == 0)
-	{
-		do
-		{
-			node = peek_node(g, id);
-			if (node == NULL)
-				return 0;
-			n = Min(node->n_links, 2 * g->m);
-			memcpy(links, HnswNodeLinks(g, node), n * sizeof(uint32));
-		} while (unlikely(!still_there(g, id >> g->id_shift, node)));
-		return n;
-	}
 	do
 	{
 		node = peek_node(g, id);
@@ -134,47 +120,122 @@ hnsw_links(HnswGraph *g, uint32 id, int level, uint32 *links)
 			return 0;
 		slot = node->upper;
 	} while (unlikely(!still_there(g, id >> g->id_shift, node)));
-	for (int step = 0; step <= HNSW_MAX_LEVEL;)
-	{
-		uint32		next;
+	return slot;
+}
 
+/* What a slot of a higher layer says: level and the slot below; its links where they are wanted. */
+bool
+hnsw_upper_of(HnswGraph *g, uint32 slot, int *level, uint32 *next, uint32 *links, int *n_links)
+{
+	HnswUpper  *upper;
+
+	do
+	{
 		upper = hnsw_peek_upper(g, slot);
 		if (upper == NULL)
+			return false;
+		*level = upper->level;
+		*next = upper->next;
+		if (links)
+		{
+			*n_links = Min(upper->n_links, g->m);
+			memcpy(links, upper->links, *n_links * sizeof(uint32));
+		}
+	} while (unlikely(!still_there(g, slot >> HNSW_UPPER_SHIFT, upper)));
+	return true;
+}
+
+/* A node's slot of a layer, 0 if it has none there. */
+uint32
+hnsw_upper_slot(HnswGraph *g, uint32 id, int level)
+{
+	uint32		slot = top_upper(g, id);
+
+	for (int step = 0; step <= HNSW_MAX_LEVEL; step++)
+	{
+		int			slot_level;
+		uint32		next;
+
+		if (!hnsw_upper_of(g, slot, &slot_level, &next, NULL, NULL))
 			return 0;
-		n = upper->level == level ? Min(upper->n_links, g->m) : -1;
-		if (n > 0)
-			memcpy(links, upper->links, n * sizeof(uint32));
-		next = upper->next;
-		if (unlikely(!still_there(g, slot >> HNSW_UPPER_SHIFT, upper)))
-			continue;
-		if (n >= 0)
-			return n;
+		if (slot_level == level)
+			return slot;
 		slot = next;
-		step++;
 	}
 	return 0;
 }
 
+/* Copies the links of a node on a layer; without it on that layer, none. */
+int
+hnsw_links(HnswGraph *g, uint32 id, int level, uint32 *links)
+{
+	HnswNode   *node;
+	uint32		next;
+	int			slot_level,
+				n;
+
+	if (level > 0)
+		return hnsw_upper_of(g, hnsw_upper_slot(g, id, level), &slot_level, &next, links, &n) && slot_level == level ? n : 0;
+	do
+	{
+		node = peek_node(g, id);
+		if (node == NULL)
+			return 0;
+		n = Min(node->n_links, 2 * g->m);
+		memcpy(links, HnswNodeLinks(g, node), n * sizeof(uint32));
+	} while (unlikely(!still_there(g, id >> g->id_shift, node)));
+	return n;
+}
+
 /* ---- distances ---- */
+
+/* Where a node's item is; false if the number is of no node. */
+bool
+hnsw_item_of(HnswGraph *g, uint32 id, BlockNumber *block, uint16 *offset)
+{
+	HnswNode   *node;
+
+	do
+	{
+		node = peek_node(g, id);
+		if (node == NULL)
+			return false;
+		*block = node->item_block;
+		*offset = node->item_offset;
+	} while (unlikely(!still_there(g, id >> g->id_shift, node)));
+	return *block != 0;
+}
 
 /* Exact distance to a node whose value is only in its item. */
 static float
-item_distance(HnswGraph *g, const HnswQuery *query, const HnswNode *node, uint32 id)
+item_distance(HnswGraph *g, const HnswQuery *query, uint32 id)
 {
 	HnswItem	item;
+	BlockNumber block;
+	uint16		offset;
 
 	/* items of nodes that are still in memory only belong to nobody */
-	if (!hnsw_item_read(g, node->item_block, node->item_offset, g->arena ? 0 : id, &item, g->scratch))
+	if (!hnsw_item_of(g, id, &block, &offset) ||
+		!hnsw_item_read(g, block, offset, g->arena ? 0 : id, &item, g->scratch))
 		return get_float4_infinity();
 	return hnsw_codec_exact(&g->codec, query, g->scratch, item.size);
 }
 
+/* Distance of a node that was just looked up; again if its page has gone while we read it. */
 static inline float
 node_distance(HnswGraph *g, const HnswQuery *query, const HnswNode *node, uint32 id)
 {
-	if (unlikely(node->flags & HNSW_NODE_PARTIAL))
-		return item_distance(g, query, node, id);
-	return hnsw_codec_score(&g->codec, query, node);
+	for (;;)
+	{
+		bool		partial = (node->flags & HNSW_NODE_PARTIAL) != 0;
+		float		distance = unlikely(partial) ? 0 : hnsw_codec_score(&g->codec, query, node);
+
+		if (likely(still_there(g, id >> g->id_shift, node)))
+			return unlikely(partial) ? item_distance(g, query, id) : distance;
+		node = peek_node(g, id);
+		if (node == NULL)
+			return get_float4_infinity();
+	}
 }
 
 float

@@ -78,13 +78,13 @@ hnsw_find_links(HnswGraph *g, HnswElement *e, uint32 entry, int entry_level)
 
 /* Is the value of this node, whose code is the same, the element's? */
 static bool
-is_twin(HnswGraph *g, HnswElement *e, const HnswNode *node, uint32 id)
+is_twin(HnswGraph *g, HnswElement *e, uint32 id, BlockNumber block, uint16 offset)
 {
 	HnswItem	item;
 
 	if (!g->codec.store_value)
 		return true;
-	return hnsw_item_read(g, node->item_block, node->item_offset, g->arena ? 0 : id, &item, g->scratch) &&
+	return hnsw_item_read(g, block, offset, g->arena ? 0 : id, &item, g->scratch) &&
 		item.size == e->bytes && memcmp(g->scratch, e->value, e->bytes) == 0;
 }
 
@@ -101,11 +101,13 @@ hnsw_add_duplicate(HnswGraph *g, HnswElement *e, ItemPointer tid)
 	{
 		uint32		id = HnswKeyNode(g->pool.keys[i]);
 		HnswNode   *node = hnsw_peek_node(g, id);
+		BlockNumber block;
+		uint16		offset;
 
 		if (node && node->scale == e->node->scale && !(node->flags & HNSW_NODE_DEAD) &&
 			memcmp(hnsw_node_code(node), hnsw_node_code(e->node), g->codec.code_bytes) == 0 &&
-			is_twin(g, e, node, id) &&
-			hnsw_item_add_tid(g, node->item_block, node->item_offset, g->arena ? 0 : id, tid))
+			hnsw_item_of(g, id, &block, &offset) && is_twin(g, e, id, block, offset) &&
+			hnsw_item_add_tid(g, block, offset, g->arena ? 0 : id, tid))
 			return true;
 	}
 	return false;
@@ -451,30 +453,10 @@ apply_changes(HnswGraph *g, Change *changes, int n)
 	return n_again;
 }
 
-/* Slot of a node's links on a higher layer, 0 if it has none there. */
-static uint32
-upper_slot(HnswGraph *g, uint32 id, int level)
-{
-	HnswNode   *node = hnsw_peek_node(g, id);
-	uint32		slot = node ? node->upper : 0;
-
-	for (int step = 0; step <= HNSW_MAX_LEVEL && slot != 0; step++)
-	{
-		HnswUpper  *upper = hnsw_peek_upper(g, slot);
-
-		if (upper == NULL)
-			return 0;
-		if (upper->level == level)
-			return slot;
-		slot = upper->next;
-	}
-	return 0;
-}
-
 static bool
 apply_upper(HnswGraph *g, const Change *change, int level)
 {
-	uint32		slot = upper_slot(g, change->id, level);
+	uint32		slot = hnsw_upper_slot(g, change->id, level);
 	int			at = HNSW_PAGE_START + (slot & ((1 << HNSW_UPPER_SHIFT) - 1)) * g->upper_bytes;
 	Buffer		buffer;
 	HnswUpper  *upper;

@@ -26,8 +26,6 @@ side_query(HnswGraph *g, int i)
 	{
 		Size		n = lengthof(g->side);
 
-		if (g->codec.coding != HNSW_RAW || g->codec.code_bytes == 0)
-			bytes = Max(bytes, g->codec.coding == HNSW_RAW ? g->scratch_bytes : 0);
 		g->side_codes = MemoryContextAllocHuge(g->context, n * bytes);
 		for (Size k = 0; k < n; k++)
 			g->side[k].code = g->side_codes + k * bytes;
@@ -47,9 +45,12 @@ query_of(HnswGraph *g, int i, const HnswNode *node, uint32 id)
 	if (unlikely(node->flags & HNSW_NODE_PARTIAL))
 	{
 		HnswItem	item;
+		BlockNumber block;
+		uint16		offset;
 		char	   *value = MemoryContextAlloc(g->context, g->scratch_bytes);
 
-		if (!hnsw_item_read(g, node->item_block, node->item_offset, g->arena ? 0 : id, &item, value))
+		if (!hnsw_item_of(g, id, &block, &offset) ||
+			!hnsw_item_read(g, block, offset, g->arena ? 0 : id, &item, value))
 		{
 			pfree(value);
 			return NULL;

@@ -142,13 +142,15 @@ static bool
 read_candidate(HnswScan *s, uint32 id, Ready *ready)
 {
 	HnswGraph  *g = s->g;
-	HnswNode   *node = hnsw_peek_node(g, id);
+	HnswNode   *node;
 	Buffer		buffer = InvalidBuffer;
 	HnswItem	item;
+	BlockNumber block;
+	uint16		offset;
 	bool		found;
 
 	g->counters.reranked++;
-	if (node == NULL || node->item_block == 0)
+	if (!hnsw_item_of(g, id, &block, &offset))
 		return false;
 	if (!g->codec.store_value)
 	{
@@ -161,7 +163,7 @@ read_candidate(HnswScan *s, uint32 id, Ready *ready)
 	}
 	else
 	{
-		found = hnsw_item_read(g, node->item_block, node->item_offset, id, &item, g->scratch);
+		found = hnsw_item_read(g, block, offset, id, &item, g->scratch);
 		if (found)
 			ready->distance = hnsw_codec_exact(&g->codec, &s->query, g->scratch, item.size);
 	}

@@ -102,9 +102,8 @@ prune_items(Vacuum *v, Buffer buffer)
 	{
 		HnswItem   *item = hnsw_item_on(g, copy.data, at);
 
-		if (item->node >> g->id_shift >= v->n_blocks)
-			item->node = 0;
-		else
+		/* elements on pages that came after the start have no dead rows yet */
+		if (item->node >> g->id_shift < v->n_blocks)
 			changed |= prune_item(v, item);
 		at += HnswItemSpan(item);
 	}
@@ -299,7 +298,7 @@ repair_upper(Vacuum *v, const HnswNode *node, uint32 id)
 
 	for (int step = 0; step <= HNSW_MAX_LEVEL && slot != 0; step++)
 	{
-		HnswUpper  *upper = hnsw_peek_upper(g, slot);
+		HnswUpper  *upper;
 		Buffer		buffer;
 		uint32		before[HNSW_MAX_LINKS],
 					after[HNSW_MAX_LINKS];
@@ -308,11 +307,8 @@ repair_upper(Vacuum *v, const HnswNode *node, uint32 id)
 					level;
 		uint32		next;
 
-		if (upper == NULL)
+		if (!hnsw_upper_of(g, slot, &level, &next, before, &n_before))
 			return;
-		next = upper->next;
-		level = upper->level;
-		n_before = hnsw_links(g, id, level, before);
 		if (level > 0 && level <= HNSW_MAX_LEVEL &&
 			repair_list(v, node, id, level, before, n_before, after, &n_after))
 		{
@@ -474,16 +470,17 @@ free_chain(Vacuum *v, uint32 chain)
 	Buffer		buffer,
 				meta;
 	HnswWrite	w;
-	HnswUpper  *upper = hnsw_peek_upper(g, last);
+	HnswUpper  *upper;
 	HnswMeta   *m;
+	uint32		next = chain;
+	int			level;
 
-	for (int step = 0; step <= HNSW_MAX_LEVEL && upper && upper->next != 0; step++)
+	for (int step = 0; step <= HNSW_MAX_LEVEL && next != 0; step++)
 	{
-		last = upper->next;
-		upper = hnsw_peek_upper(g, last);
+		last = next;
+		if (!hnsw_upper_of(g, last, &level, &next, NULL, NULL))
+			return;
 	}
-	if (upper == NULL)
-		return;
 	buffer = hnsw_read_page(g, last >> HNSW_UPPER_SHIFT, HNSW_PAGE_UPPER, BUFFER_LOCK_EXCLUSIVE);
 	meta = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
 	hnsw_write_begin(&w, g);
