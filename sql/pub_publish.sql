@@ -125,3 +125,16 @@ COMMIT;
 SET client_min_messages = warning;
 DROP SCHEMA pub CASCADE;
 DROP ROLE pub_nobody;
+
+-- a file that was never published, and has no living row by then, leaves the table
+RESET ROLE;
+CREATE TABLE dead_before (a int) USING lakehouse;
+SELECT lakehouse.publish('dead_before') > 0 AS published;
+SET lakehouse.bulk_threshold = 0;
+INSERT INTO dead_before SELECT generate_series(1, 3);
+DELETE FROM dead_before;
+SELECT lakehouse.publish('dead_before') > 0 AS published;
+SELECT count(*) FROM dead_before;
+SELECT * FROM lakehouse.verify('dead_before');
+RESET lakehouse.bulk_threshold;
+DROP TABLE dead_before;

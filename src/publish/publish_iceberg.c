@@ -681,7 +681,7 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	schema_changed = open_metadata(cx, now_ms);
 	/* an empty table has a version too */
 	commit->new_version = commit->previous == NULL || cx->moved ||
-		commit->added != NIL || commit->removed != NIL ||
+		commit->added != NIL || commit->removed != NIL || commit->retired != NIL ||
 		commit->added_deletes != NIL || commit->removed_deletes != NIL;
 	commit->new_metadata = commit->new_version || schema_changed;
 	if (commit->new_version)

@@ -246,6 +246,8 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 	{
 		Source	   *source = &sources[n_sources];
 
+		/* the file before may have had it, and no living row */
+		memset(source, 0, sizeof(*source));
 		source->reader = lh_file_reader_open(lfirst(lc), desc);
 		source->n_groups = lh_file_reader_meta(source->reader)->n_row_groups;
 		source->group = source->row = -1;
@@ -253,6 +255,8 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 		source->dropped = dropped;
 		if (next_row(source))
 			n_sources++;
+		else
+			lh_file_reader_close(source->reader);
 	}
 	while (n_sources > 0 || writer != NULL)
 	{
