@@ -44,6 +44,10 @@ $(error no PGXS found through PG_CONFIG=$(PG_CONFIG): run "make deps", or set PG
 endif
 include $(PGXS)
 
+# Some servers' PGXS say -O1, which the decoders and kernels pay for; the last one counts.
+OPTIMIZE ?= -O2
+override CFLAGS += $(OPTIMIZE)
+
 # Servers up to 15 leave PGDLLEXPORT empty, and we hide what is not exported.
 ifneq ($(filter 13 14 15,$(MAJORVERSION)),)
 override CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
