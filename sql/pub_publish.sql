@@ -138,3 +138,14 @@ SELECT count(*) FROM dead_before;
 SELECT * FROM lakehouse.verify('dead_before');
 RESET lakehouse.bulk_threshold;
 DROP TABLE dead_before;
+
+-- labels in ranges are text: they cannot be told apart any more
+CREATE TYPE pub_mood AS ENUM ('low', 'high');
+CREATE TYPE pub_span AS RANGE (SUBTYPE = pub_mood);
+CREATE TYPE pub_pair AS (m pub_mood, s pub_span[]);
+CREATE TABLE spans (p pub_pair) USING lakehouse;
+ALTER TYPE pub_mood RENAME VALUE 'low' TO 'down';
+ALTER TABLE spans SET ACCESS METHOD heap;
+ALTER TYPE pub_mood RENAME VALUE 'low' TO 'down';
+DROP TABLE spans;
+DROP TYPE pub_mood CASCADE;

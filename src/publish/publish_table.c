@@ -32,6 +32,7 @@
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
 #include "storage/lh_storage.h"
+#include "types/types.h"
 
 typedef struct DeltaShape
 {
@@ -202,8 +203,13 @@ lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned)
 static int64
 layout_hash(TupleDesc desc)
 {
+	LhShape    *shape = lh_shape_create(desc, false);
 	uint64		hash = desc->natts;
 
+	if (shape->enums_json != NULL)
+		hash = hash_combine64(hash, hash_any_extended((const unsigned char *) shape->enums_json,
+													  (int) strlen(shape->enums_json), 0));
+	lh_shape_free(shape);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);

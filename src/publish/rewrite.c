@@ -79,7 +79,7 @@ lh_file_fits(const LhFile *file, TupleDesc desc)
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhPqFileMeta *meta = lh_file_meta(file);
 	LhShape    *shape = lh_shape_create(desc, false);
-	bool		fits = true;
+	bool		fits = lh_enums_fit(meta);
 
 	for (int i = 0; i < desc->natts && fits; i++)
 	{

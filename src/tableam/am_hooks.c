@@ -229,6 +229,8 @@ access_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, vo
 		if (OidIsValid(relam) && relam == lh_am_oid())
 			lh_dirty_add(object_id);
 	}
+	if (sub_id != 0)
+		lh_attribute_changed(object_id);
 }
 
 void

@@ -386,6 +386,8 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		if (prepare_alteration(castNode(AlterTableStmt, copy->utilityStmt), &alteration))
 			pstmt = copy;
 	}
+	else if (IsA(stmt, AlterEnumStmt) && ((AlterEnumStmt *) stmt)->oldVal != NULL)
+		lh_label_renamed(((AlterEnumStmt *) stmt)->typeName);
 	call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	/* COPY row by row (volatile defaults, triggers) does not say that it is over */
 	if (IsA(stmt, CopyStmt))

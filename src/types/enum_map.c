@@ -41,20 +41,29 @@ file_value(const LhPqFileMeta *meta, const char *key)
 	return NULL;
 }
 
+/* NULL: the file says nothing. */
 static Jsonb *
-labels_of_field(const LhPqFileMeta *meta, int field_id)
+parse_enums(const LhPqFileMeta *meta)
 {
 	const char *json = file_value(meta, LH_KV_ENUMS);
 	Jsonb	   *all;
-	JsonbValue *labels;
-	char		key[16];
 	int			len;
 
 	if (json == NULL)
 		return NULL;
 	json = lh_from_utf8(json, (int) strlen(json), &len);
 	all = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json, len))));
-	if (!JB_ROOT_IS_OBJECT(all))
+	return JB_ROOT_IS_OBJECT(all) ? all : NULL;
+}
+
+static Jsonb *
+labels_of_field(const LhPqFileMeta *meta, int field_id)
+{
+	Jsonb	   *all = parse_enums(meta);
+	JsonbValue *labels;
+	char		key[16];
+
+	if (all == NULL)
 		return NULL;
 	snprintf(key, sizeof(key), "%d", field_id);
 	labels = getKeyJsonValueFromContainer(&all->root, key, (int) strlen(key), NULL);
@@ -147,6 +156,49 @@ resolve(const LhEnumMap *map, const uint8 *label, int len)
 						format_type_be(map->type), name)));
 	pfree(name);
 	return value;
+}
+
+/* Does it have the label that the file gives it?  Of a value that is gone, no row is left. */
+static bool
+is_label_of(const JsonbValue *label, const JsonbValue *number)
+{
+	int64		oid = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(number->val.numeric)));
+	HeapTuple	tuple;
+	const char *now;
+	bool		same;
+
+	if (oid <= 0 || oid > PG_UINT32_MAX)
+		return true;
+	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum((Oid) oid));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	now = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
+	same = (int) strlen(now) == label->val.string.len &&
+		memcmp(now, label->val.string.val, label->val.string.len) == 0;
+	ReleaseSysCache(tuple);
+	return same;
+}
+
+bool
+lh_enums_fit(const LhPqFileMeta *meta)
+{
+	Jsonb	   *all = parse_enums(meta);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	v;
+	JsonbValue	key = {0};
+
+	if (all == NULL)
+		return true;
+	it = JsonbIteratorInit(&all->root);
+	while ((token = JsonbIteratorNext(&it, &v, false)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = v;
+		else if (token == WJB_VALUE && v.type == jbvNumeric && !is_label_of(&key, &v))
+			return false;
+	}
+	return true;
 }
 
 Oid

@@ -161,4 +161,7 @@ extern void lh_exact_apply(LhDecoder *dec, const LhPqVector *exact,
  */
 extern bool lh_stat_datum(const LhPqNode *leaf, Form_pg_attribute att, LhPqBytes bytes, Datum *out);
 
+/* Do enums still call their values what the file calls them? */
+extern bool lh_enums_fit(const LhPqFileMeta *meta);
+
 #endif							/* LH_TYPES_H */

@@ -80,7 +80,31 @@ def main():
         compare.whole(how, location, rows, columns)
         compare.file_by_file(how, table, rows, columns)
         compare.filters(how, table, location, rows, columns)
+    renamed("types_both", "labels", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'",
+            "ALTER TYPE mood RENAME VALUE 'ok' TO 'sad'")
+    compare.file_by_file("labels", "types_both", *published("types_both")[1:])
+    renamed("types_both", "attribute", "ALTER TYPE pair RENAME ATTRIBUTE y TO label")
     compare.finish()
+
+
+def published(table):
+    location = sql(f"SELECT lakehouse.publish('{table}')", f"SELECT lakehouse.metadata_location('{table}')")[-1]
+    columns = compare.columns_of(table)
+    return location, compare.sql_rows(table, columns), columns
+
+
+def renamed(table, what, *statements):
+    """Another name inside of a type: nobody writes to the table, yet other readers learn of it."""
+    was = now = published(table)[0]
+    sql(*statements)
+    for _ in range(300):
+        now = sql("SELECT pg_sleep(0.2)", f"SELECT lakehouse.metadata_location('{table}')")[-1]
+        if now != was:
+            break
+    compare.check(f"{what} renamed: published by itself", None if now != was else "it was not")
+    location, rows, columns = published(table)
+    compare.whole(what, location, rows, columns)
+    compare.filters(what, table, location, rows, columns)
 
 
 if __name__ == "__main__":
