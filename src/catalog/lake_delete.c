@@ -239,11 +239,11 @@ static List *
 scan_deletes(int n_keys, ScanKey keys, int64 seq, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_delete", Natts_delete, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, lake_index("lake_delete_table"), true, snapshot, n_keys, keys);
+	LakeScan   *scan = lake_scan_begin(rel, "lake_delete_table", snapshot, n_keys, keys);
 	List	   *files = NIL;
 	HeapTuple	tuple;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 	{
 		LhDeleteFile *file = delete_from_tuple(tuple, RelationGetDescr(rel));
 
@@ -251,7 +251,7 @@ scan_deletes(int n_keys, ScanKey keys, int64 seq, Snapshot snapshot)
 						 (file->removed_seq == 0 || seq < file->removed_seq)))
 			files = lappend(files, file);
 	}
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(files, compare_deletes);
 	return files;
@@ -290,15 +290,15 @@ lh_delete_stamp(const LhDeleteFile *file, int64 added_seq, int64 removed_seq)
 {
 	Relation	rel = lake_open("lake_delete", Natts_delete, RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	Datum		values[Natts_delete];
 	bool		isnull[Natts_delete] = {0};
 	bool		replace[Natts_delete] = {0};
 
 	ScanKeyInit(&key, Anum_delete_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file->file_id));
-	scan = systable_beginscan(rel, lake_index("lake_delete_id"), true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
+	scan = lake_scan_begin(rel, "lake_delete_id", NULL, 1, &key);
+	tuple = lake_scan_next(scan, ForwardScanDirection);
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "delete file " INT64_FORMAT " is not in the catalog", file->file_id);
 	values[Anum_delete_added_seq - 1] = Int64GetDatum(added_seq);
@@ -306,7 +306,7 @@ lh_delete_stamp(const LhDeleteFile *file, int64 added_seq, int64 removed_seq)
 	replace[Anum_delete_added_seq - 1] = replace[Anum_delete_removed_seq - 1] = true;
 	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, isnull, replace);
 	lake_update(rel, &tuple->t_self, tuple);
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, NoLock);
 }
 
@@ -315,14 +315,14 @@ lh_delete_delete_all(const pg_uuid_t *table_uuid)
 {
 	Relation	rel = lake_open("lake_delete", Natts_delete, RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_delete_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
-	scan = systable_beginscan(rel, lake_index("lake_delete_table"), true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_delete_table", NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		CatalogTupleDelete(rel, &tuple->t_self);
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, NoLock);
 }
 
@@ -331,13 +331,13 @@ lh_delete_exists(int64 file_id, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_delete", Natts_delete, AccessShareLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	bool		found;
 
 	ScanKeyInit(&key, Anum_delete_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file_id));
-	scan = systable_beginscan(rel, lake_index("lake_delete_id"), true, snapshot, 1, &key);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	scan = lake_scan_begin(rel, "lake_delete_id", snapshot, 1, &key);
+	found = HeapTupleIsValid(lake_scan_next(scan, ForwardScanDirection));
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return found;
 }

@@ -164,18 +164,18 @@ scan_files(const char *index, int n_keys, ScanKey keys, Snapshot snapshot,
 		   FileFilter filter, void *arg)
 {
 	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, lake_index(index), true, snapshot, n_keys, keys);
+	LakeScan   *scan = lake_scan_begin(rel, index, snapshot, n_keys, keys);
 	List	   *files = NIL;
 	HeapTuple	tuple;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 	{
 		LhFile	   *file = file_from_tuple(tuple, RelationGetDescr(rel));
 
 		if (filter == NULL || filter(file, arg))
 			files = lappend(files, file);
 	}
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(files, compare_files);
 	return files;
@@ -223,19 +223,17 @@ static uint64
 widest_span(Relation rel, int64 storage_id)
 {
 	ScanKeyData key;
-	Relation	index = index_open(lake_index("lake_file_span"), AccessShareLock);
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	uint64		span = 0;
 	bool		isnull;
 
 	ScanKeyInit(&key, Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
-	scan = systable_beginscan_ordered(rel, index, SnapshotAny, 1, &key);
-	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	scan = lake_scan_begin_ordered(rel, "lake_file_span", SnapshotAny, 1, &key);
+	tuple = lake_scan_next(scan, BackwardScanDirection);
 	if (HeapTupleIsValid(tuple))
 		span = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_row_id_span, RelationGetDescr(rel), &isnull));
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
+	lake_scan_end(scan);
 	return span;
 }
 
@@ -259,17 +257,16 @@ lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds hol
 {
 	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
-	Relation	index = index_open(lake_index("lake_file_row"), AccessShareLock);
 	ScanKeyData keys[2];
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	uint64		last = PG_UINT64_MAX;	/* that is worth looking at */
 	LhFile	   *found = NULL;
 
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
 	ScanKeyInit(&keys[1], Anum_file_high_row_id, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum((int64) row_id));
-	scan = systable_beginscan_ordered(rel, index, snapshot, 2, keys);
-	while (found == NULL && HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	scan = lake_scan_begin_ordered(rel, "lake_file_row", snapshot, 2, keys);
+	while (found == NULL && HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 	{
 		bool		isnull;
 		uint64		low = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_low_row_id, desc, &isnull));
@@ -289,8 +286,7 @@ lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds hol
 		else if (last == PG_UINT64_MAX)
 			last = row_id + widest_span(rel, storage_id);
 	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return found;
 }
@@ -301,21 +297,21 @@ lh_file_totals(int64 storage_id, Snapshot snapshot, LhFileTotals *totals)
 	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 	ScanKeyData keys[2];
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	bool		isnull;
 
 	memset(totals, 0, sizeof(*totals));
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
 	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
-	scan = systable_beginscan(rel, lake_index("lake_file_storage"), true, snapshot, 2, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_file_storage", snapshot, 2, keys);
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 	{
 		totals->files++;
 		totals->rows += DatumGetInt64(heap_getattr(tuple, Anum_file_row_count, desc, &isnull));
 		totals->bytes += DatumGetInt64(heap_getattr(tuple, Anum_file_byte_count, desc, &isnull));
 	}
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 }
 
@@ -384,15 +380,15 @@ lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
 {
 	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	Datum		values[Natts_file];
 	bool		isnull[Natts_file] = {0};
 	bool		replace[Natts_file] = {0};
 
 	ScanKeyInit(&key, Anum_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file->file_id));
-	scan = systable_beginscan(rel, lake_index("lake_file_id"), true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
+	scan = lake_scan_begin(rel, "lake_file_id", NULL, 1, &key);
+	tuple = lake_scan_next(scan, ForwardScanDirection);
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "data file " INT64_FORMAT " is not in the catalog", file->file_id);
 	values[Anum_file_added_seq - 1] = Int64GetDatum(added_seq);
@@ -400,7 +396,7 @@ lh_file_stamp(const LhFile *file, int64 added_seq, int64 removed_seq)
 	replace[Anum_file_added_seq - 1] = replace[Anum_file_removed_seq - 1] = true;
 	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), values, isnull, replace);
 	lake_update(rel, &tuple->t_self, tuple);
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, NoLock);
 }
 
@@ -418,14 +414,14 @@ lh_file_delete_all(const pg_uuid_t *table_uuid)
 {
 	Relation	rel = lake_open("lake_file", Natts_file, RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_file_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
-	scan = systable_beginscan(rel, lake_index("lake_file_table"), true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_file_table", NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		CatalogTupleDelete(rel, &tuple->t_self);
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, NoLock);
 }
 
@@ -453,13 +449,13 @@ lh_file_exists(int64 file_id, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	bool		found;
 
 	ScanKeyInit(&key, Anum_file_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(file_id));
-	scan = systable_beginscan(rel, lake_index("lake_file_id"), true, snapshot, 1, &key);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	scan = lake_scan_begin(rel, "lake_file_id", snapshot, 1, &key);
+	found = HeapTupleIsValid(lake_scan_next(scan, ForwardScanDirection));
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return found;
 }

@@ -1,6 +1,6 @@
 /*
  * lake_rows.c
- *	  Rows of the catalog tables in schema lakehouse: open, insert, update.
+ *	  Rows of the catalog tables in schema lakehouse: open, insert, update, scan.
  *
  * These are ordinary heaps.  They are never reached through SPI: the access
  * method runs inside other people's queries, where planning is not allowed
@@ -9,15 +9,18 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "catalog/lake_rows_int.h"
 #include "catalog/lh_catalog.h"
@@ -101,6 +104,89 @@ void
 lake_update(Relation rel, ItemPointer tid, HeapTuple tuple)
 {
 	CatalogTupleUpdate(rel, tid, tuple);
+}
+
+/* ---- scans ---- */
+
+struct LakeScan
+{
+	SysScanDesc scan;
+	Relation	index;			/* an ordered scan's */
+	Snapshot	registered;		/* by us, or NULL */
+	Snapshot	judge;			/* the scan returns all, this says which are there; or NULL */
+};
+
+/* Has the scan judge rows itself if it would otherwise take predicate locks. */
+static Snapshot
+scan_snapshot(LakeScan *scan, Relation rel, Snapshot snapshot)
+{
+	if (snapshot == NULL)
+		snapshot = scan->registered = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(rel)));
+	if (!IsolationIsSerializable() || !IsMVCCSnapshot(snapshot))
+		return snapshot;
+	scan->judge = snapshot;
+	return SnapshotAny;
+}
+
+LakeScan *
+lake_scan_begin(Relation rel, const char *index, Snapshot snapshot, int n_keys, ScanKey keys)
+{
+	LakeScan   *scan = palloc0(sizeof(LakeScan));
+
+	snapshot = scan_snapshot(scan, rel, snapshot);
+	scan->scan = systable_beginscan(rel, index != NULL ? lake_index(index) : InvalidOid, index != NULL,
+									snapshot, n_keys, keys);
+	return scan;
+}
+
+LakeScan *
+lake_scan_begin_ordered(Relation rel, const char *index, Snapshot snapshot, int n_keys, ScanKey keys)
+{
+	LakeScan   *scan = palloc0(sizeof(LakeScan));
+
+	snapshot = scan_snapshot(scan, rel, snapshot);
+	scan->index = index_open(lake_index(index), AccessShareLock);
+	scan->scan = systable_beginscan_ordered(rel, scan->index, snapshot, n_keys, keys);
+	return scan;
+}
+
+static bool
+judge_row(LakeScan *scan)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->scan->slot;
+	bool		visible;
+
+	LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
+	visible = HeapTupleSatisfiesVisibility(slot->base.tuple, scan->judge, slot->buffer);
+	HeapCheckForSerializableConflictOut(visible, scan->scan->heap_rel, slot->base.tuple, slot->buffer, scan->judge);
+	LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
+	return visible;
+}
+
+HeapTuple
+lake_scan_next(LakeScan *scan, ScanDirection direction)
+{
+	HeapTuple	tuple;
+
+	do
+		tuple = scan->index != NULL ? systable_getnext_ordered(scan->scan, direction) : systable_getnext(scan->scan);
+	while (HeapTupleIsValid(tuple) && scan->judge != NULL && !judge_row(scan));
+	return tuple;
+}
+
+void
+lake_scan_end(LakeScan *scan)
+{
+	if (scan->index != NULL)
+	{
+		systable_endscan_ordered(scan->scan);
+		index_close(scan->index, AccessShareLock);
+	}
+	else
+		systable_endscan(scan->scan);
+	if (scan->registered != NULL)
+		UnregisterSnapshot(scan->registered);
+	pfree(scan);
 }
 
 /* A location as catalogs keep it is another string than ours (objstore.h). */

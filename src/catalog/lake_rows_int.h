@@ -28,6 +28,19 @@ extern Oid	lake_index(const char *index);
 extern void lake_insert(Relation rel, HeapTuple tuple, CommandId cid);
 extern void lake_update(Relation rel, ItemPointer tid, HeapTuple tuple);
 
+/*
+ * Scans of a catalog table, by the named index (NULL: none).  They take no
+ * predicate locks, as scans of Postgres's own catalogs: a serializable
+ * transaction reads rows of the user's table and has locked these itself;
+ * which tables share a page of an index here must not matter.  But who has
+ * written what a scan does not see yet is in conflict with it.
+ */
+typedef struct LakeScan LakeScan;
+extern LakeScan *lake_scan_begin(Relation rel, const char *index, Snapshot snapshot, int n_keys, ScanKey keys);
+extern LakeScan *lake_scan_begin_ordered(Relation rel, const char *index, Snapshot snapshot, int n_keys, ScanKey keys);
+extern HeapTuple lake_scan_next(LakeScan *scan, ScanDirection direction);
+extern void lake_scan_end(LakeScan *scan);
+
 extern Datum lake_location_datum(const char *location);
 extern char *lake_location_read(Datum stored);
 

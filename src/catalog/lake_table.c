@@ -86,15 +86,15 @@ lh_table_get(const pg_uuid_t *table_uuid, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_table", Natts_table, AccessShareLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	LhTable    *table = NULL;
 
 	ScanKeyInit(&key, Anum_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
-	scan = systable_beginscan(rel, lake_index("lake_table_uuid"), true, snapshot, 1, &key);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_table_uuid", snapshot, 1, &key);
+	if (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		table = table_from_tuple(tuple, RelationGetDescr(rel));
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return table;
 }
@@ -103,13 +103,13 @@ List *
 lh_table_list(Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_table", Natts_table, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	LakeScan   *scan = lake_scan_begin(rel, NULL, snapshot, 0, NULL);
 	List	   *tables = NIL;
 	HeapTuple	tuple;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		tables = lappend(tables, table_from_tuple(tuple, RelationGetDescr(rel)));
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return tables;
 }
@@ -213,15 +213,15 @@ lh_version_list(const pg_uuid_t *table_uuid, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_version", Natts_version, AccessShareLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	List	   *versions = NIL;
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_version_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
-	scan = systable_beginscan(rel, lake_index("lake_version_seq"), true, snapshot, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_version_seq", snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		versions = lappend(versions, version_from_tuple(tuple, RelationGetDescr(rel)));
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(versions, compare_versions);
 	return versions;
@@ -232,16 +232,16 @@ lh_version_get(const pg_uuid_t *table_uuid, int64 seq, Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_version", Natts_version, AccessShareLock);
 	ScanKeyData keys[2];
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 	LhVersion  *version = NULL;
 
 	ScanKeyInit(&keys[0], Anum_version_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
 	ScanKeyInit(&keys[1], Anum_version_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(seq));
-	scan = systable_beginscan(rel, lake_index("lake_version_seq"), true, snapshot, 2, keys);
-	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_version_seq", snapshot, 2, keys);
+	if (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		version = version_from_tuple(tuple, RelationGetDescr(rel));
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return version;
 }
@@ -251,14 +251,14 @@ lh_version_delete_all(const pg_uuid_t *table_uuid)
 {
 	Relation	rel = lake_open("lake_version", Natts_version, RowExclusiveLock);
 	ScanKeyData key;
-	SysScanDesc scan;
+	LakeScan   *scan;
 	HeapTuple	tuple;
 
 	ScanKeyInit(&key, Anum_version_table_uuid, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(table_uuid));
-	scan = systable_beginscan(rel, lake_index("lake_version_seq"), true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	scan = lake_scan_begin(rel, "lake_version_seq", NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 		CatalogTupleDelete(rel, &tuple->t_self);
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, NoLock);
 }
 
@@ -282,11 +282,11 @@ List *
 lh_garbage_list(Snapshot snapshot)
 {
 	Relation	rel = lake_open("lake_garbage", Natts_garbage, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	LakeScan   *scan = lake_scan_begin(rel, NULL, snapshot, 0, NULL);
 	List	   *list = NIL;
 	HeapTuple	tuple;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
 	{
 		LhGarbage  *garbage = palloc0(sizeof(LhGarbage));
 		bool		isnull;
@@ -296,7 +296,7 @@ lh_garbage_list(Snapshot snapshot)
 		garbage->tid = tuple->t_self;
 		list = lappend(list, garbage);
 	}
-	systable_endscan(scan);
+	lake_scan_end(scan);
 	table_close(rel, AccessShareLock);
 	return list;
 }

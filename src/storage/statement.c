@@ -21,6 +21,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_index.h"
+#include "storage/predicate.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -62,6 +63,7 @@ static List *statements = NIL;	/* in TopTransactionContext */
 typedef struct AdoptedFile
 {
 	LhFile	   *file;
+	Oid			relid;
 	CommandId	cid;
 	SubTransactionId home;		/* of the statement */
 	SubTransactionId inserted;	/* that the catalog row belongs to */
@@ -180,6 +182,49 @@ begin_statement(Relation rel, CommandId cid)
 	return st;
 }
 
+/* Serializable readers of rows that the file has. */
+static void
+check_row_readers(Relation rel, const LhFile *file)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse row readers", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	LhPqFileMeta *meta = lh_file_meta(file);
+
+	for (int g = 0; g < file->n_first_row_ids; g++)
+		for (int64 i = 0; i < meta->row_groups[g].num_rows; i++)
+		{
+			ItemPointerData tid;
+
+			CHECK_FOR_INTERRUPTS();
+			lh_row_id_to_tid((uint64) file->first_row_ids[g] + i, &tid);
+			CheckForSerializableConflictIn(rel, &tid, ItemPointerGetBlockNumber(&tid));
+		}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
+/*
+ * Gives a file to the catalog.  Up to here its rows could be met by nobody:
+ * neither by who read the table since they were inserted, nor by who found
+ * entries of theirs in an index.  Both have left locks where they looked.
+ */
+static void
+catalog_file(Oid relid, const LhFile *file, CommandId cid)
+{
+	Relation	rel;
+
+	lh_file_insert(file, cid);
+	if (!IsolationIsSerializable())
+		return;
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		return;
+	CheckForSerializableConflictIn(rel, NULL, InvalidBlockNumber);
+	if (rel->rd_rel->relhasindex)
+		check_row_readers(rel, file);
+	relation_close(rel, NoLock);
+}
+
 /* Ends the open file, if any, and gives it to the catalog. */
 static void
 end_file(Statement *st)
@@ -193,13 +238,14 @@ end_file(Statement *st)
 	file = lh_file_writer_finish(st->writer);
 	st->writer = NULL;
 	st->delta_rows = 0;
-	lh_file_insert(file, st->cid);
+	catalog_file(st->relid, file, st->cid);
 	LH_FAULT_POINT("file-cataloged");
 	if (st->subid != GetCurrentSubTransactionId())
 	{
 		AdoptedFile *a = palloc0(sizeof(AdoptedFile));
 
 		a->file = file;
+		a->relid = st->relid;
 		a->cid = st->cid;
 		a->home = st->subid;
 		a->inserted = GetCurrentSubTransactionId();
@@ -220,7 +266,7 @@ restore_adopted(void)
 
 		if (!a->lost)
 			continue;
-		lh_file_insert(a->file, a->cid);
+		catalog_file(a->relid, a->file, a->cid);
 		a->lost = false;
 		a->inserted = GetCurrentSubTransactionId();
 		if (a->inserted == a->home)

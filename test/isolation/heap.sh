@@ -1,5 +1,5 @@
 #!/bin/bash
-# heap.sh - what the specs tam-lock-* and tam-update-* show on heap tables.
+# heap.sh - what the specs tam-lock-*, tam-serial-* and tam-update-* show on heap tables.
 #
 #	test/isolation/heap.sh		compares it with the expected outputs
 #	test/isolation/heap.sh --write	makes it the expected outputs
@@ -14,7 +14,7 @@ bad=0
 
 psql -X -q -d postgres -c "SET client_min_messages = error" -c "DROP DATABASE IF EXISTS $database" -c "CREATE DATABASE $database"
 trap 'psql -X -q -d postgres -c "DROP DATABASE $database"' EXIT
-for spec in "$here"/specs/tam-lock-*.spec "$here"/specs/tam-update-*.spec; do
+for spec in "$here"/specs/tam-{lock,serial,update}-*.spec; do
 	expected=$here/expected/$(basename "$spec" .spec).out
 	# what the set-up says is not shown: only there the two differ
 	heap() {

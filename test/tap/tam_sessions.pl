@@ -33,7 +33,7 @@ SKIP:
 {
 	skip "$heap is not here", 1 if !-e $heap;
 	my $ok = run_log([ $heap ], '>', \$out, '2>', \$err);
-	ok($ok, 'expected outputs of tam-lock-* and tam-update-* are those of heap') or diag($out, $err);
+	ok($ok, 'expected outputs of tam-lock-*, tam-serial-* and tam-update-* are those of heap') or diag($out, $err);
 }
 
 done_testing();
