@@ -10,6 +10,7 @@
 #include "access/tupdesc.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -102,6 +103,13 @@ typedef struct LhPublication
 
 /* InvalidOid-safe: false if relid is no lakehouse table (any more). */
 extern bool lh_publish_table(Oid relid, LhPublication *result);
+
+/*
+ * Locks a table for the publisher's transaction, unless somebody has it or
+ * does not want to meet the publisher (publish_hold.c).
+ */
+extern bool lh_publish_try_lock(Oid relid);
+extern void lh_publish_lock_tag(Oid relid, LOCKTAG *tag);
 
 /* What follows the commit: points readers to the new metadata, removes what expired. */
 extern void lh_publish_finish(const LhPublication *published);

@@ -5,7 +5,11 @@
  *	  ... RENAME and ... SET TABLESPACE.
  *
  * The publisher of that database is ended, waited for, and not started again
- * until the command is over.  COMMIT PREPARED is seen here too: it runs no
+ * until the command is over.
+ *
+ * Commands that lock a table without waiting for others, LOCK ... NOWAIT and
+ * VACUUM (FULL, SKIP_LOCKED), do wait for the publisher: it is no session that
+ * anybody knows of, and soon done.  COMMIT PREPARED is seen here too: it runs no
  * callback of ours, so all tables are looked at.
  */
 #include "postgres.h"
@@ -14,11 +18,15 @@
 
 #include "access/xact.h"
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "tcop/utility.h"
 #include "utils/syscache.h"
 
@@ -135,15 +143,115 @@ forget_work(Oid database)
 	LWLockRelease(lh_publish_shared->lock);
 }
 
-static void
-call_previous(PlannedStmt *pstmt, const char *query, bool read_only_tree,
-			  ProcessUtilityContext context, ParamListInfo params,
-			  QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+/* ---- commands that do not wait for a table ---- */
+
+/* What the publisher locks beside the table, and who keeps it out. */
+void
+lh_publish_lock_tag(Oid relid, LOCKTAG *tag)
 {
-	if (previous_utility != NULL)
-		previous_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, RelationRelationId, relid, 1);
+}
+
+static bool
+is_set(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, name) == 0 && defGetBoolean(def))
+			return true;
+	}
+	return false;
+}
+
+/* Tables, with those below them, that a command locks against readers without waiting. */
+static List *
+impatient_tables(Node *stmt)
+{
+	List	   *names = NIL;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	if (IsA(stmt, LockStmt) && ((LockStmt *) stmt)->nowait && ((LockStmt *) stmt)->mode == AccessExclusiveLock)
+		names = ((LockStmt *) stmt)->relations;
+	else if (IsA(stmt, VacuumStmt) && is_set(((VacuumStmt *) stmt)->options, "full") &&
+			 is_set(((VacuumStmt *) stmt)->options, "skip_locked"))
+	{
+		foreach(lc, ((VacuumStmt *) stmt)->rels)
+			if (lfirst_node(VacuumRelation, lc)->relation != NULL)
+				names = lappend(names, lfirst_node(VacuumRelation, lc)->relation);
+	}
+	foreach(lc, names)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true);
+
+		if (OidIsValid(relid))
+			relids = list_concat(relids, find_all_inheritors(relid, NoLock, NULL));
+	}
+	return relids;
+}
+
+/* What the hook was called with. */
+typedef struct Command
+{
+	PlannedStmt *pstmt;
+	const char *query;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *env;
+	DestReceiver *dest;
+	QueryCompletion *qc;
+} Command;
+
+static void
+call_previous(const Command *c)
+{
+	ProcessUtility_hook_type next = previous_utility != NULL ? previous_utility : standard_ProcessUtility;
+
+	next(c->pstmt, c->query, c->read_only_tree, c->context, c->params, c->env, c->dest, c->qc);
+}
+
+static void
+let_publisher_in(List *relids, int n)
+{
+	while (n > 0)
+	{
+		LOCKTAG		tag;
+
+		lh_publish_lock_tag(list_nth_oid(relids, --n), &tag);
+		(void) LockRelease(&tag, ShareLock, true);
+	}
+}
+
+/* Keeps the publisher out meanwhile; for the session, as VACUUM ends transactions. */
+static void
+call_without_publisher(List *relids, const Command *command)
+{
+	volatile int locked = 0;
+
+	PG_TRY();
+	{
+		while (locked < list_length(relids))
+		{
+			LOCKTAG		tag;
+
+			lh_publish_lock_tag(list_nth_oid(relids, locked), &tag);
+			(void) LockAcquire(&tag, ShareLock, true, false);
+			locked++;
+		}
+		call_previous(command);
+	}
+	PG_CATCH();
+	{
+		let_publisher_in(relids, locked);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	let_publisher_in(relids, locked);
 }
 
 static void
@@ -161,48 +269,61 @@ look_at_all(void)
 	LWLockRelease(lh_publish_shared->lock);
 }
 
+/* Also when the session is terminated. */
 static void
-utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
-			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+stop_holding(int code, Datum database)
 {
-	Node	   *stmt = pstmt->utilityStmt;
-	bool		drop = IsA(stmt, DropdbStmt);
-	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
-		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
-	Oid			database = InvalidOid;
-	volatile bool held = false;
+	if (OidIsValid(DatumGetObjectId(database)))
+		count_holder(DatumGetObjectId(database), -1);
+}
 
-	if (IsTransactionState())
-		database = wanted_database(stmt);
-	if (OidIsValid(database) && !may_hold(database))
-		database = InvalidOid;
-	if (!OidIsValid(database))
+/* The database's publisher has ended, and does not come back before the command is over. */
+static void
+call_with_database(Oid database, const Command *command)
+{
+	Datum		held = ObjectIdGetDatum(count_holder(database, 1) ? database : InvalidOid);
+
+	PG_ENSURE_ERROR_CLEANUP(stop_holding, held);
 	{
-		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
-		if (commit_prepared)
-			look_at_all();
-		return;
-	}
-	PG_TRY();
-	{
-		held = count_holder(database, 1);
 		end_publisher(database);
-		if (IsA(stmt, CreatedbStmt))
+		if (IsA(command->pstmt->utilityStmt, CreatedbStmt))
 			lh_database_mark_cloned(database);
-		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
-		if (drop)
+		call_previous(command);
+		if (IsA(command->pstmt->utilityStmt, DropdbStmt))
 		{
 			forget_work(database);
 			database_dropped = true;
 		}
 	}
-	PG_FINALLY();
+	PG_END_ENSURE_ERROR_CLEANUP(stop_holding, held);
+	stop_holding(0, held);
+}
+
+static void
+utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	Command		command = {pstmt, query, read_only_tree, context, params, env, dest, qc};
+	Node	   *stmt = pstmt->utilityStmt;
+	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
+		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+	Oid			database = InvalidOid;
+	List	   *relids = NIL;
+
+	if (IsTransactionState())
 	{
-		if (held)
-			count_holder(database, -1);
+		database = wanted_database(stmt);
+		relids = impatient_tables(stmt);
 	}
-	PG_END_TRY();
+	if (OidIsValid(database) && may_hold(database))
+		call_with_database(database, &command);
+	else if (relids != NIL)
+		call_without_publisher(relids, &command);
+	else
+		call_previous(&command);
+	if (commit_prepared)
+		look_at_all();
 }
 
 /* A dropped database's objects are swept by the publisher of another. */

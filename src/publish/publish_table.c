@@ -485,6 +485,17 @@ compact_relation(Relation rel, LhPublication *result)
 	return true;
 }
 
+/* Never stands in the way of DDL, nor of who would not wait (publish_hold.c). */
+bool
+lh_publish_try_lock(Oid relid)
+{
+	LOCKTAG		tag;
+
+	lh_publish_lock_tag(relid, &tag);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL &&
+		ConditionalLockRelationOid(relid, AccessShareLock);
+}
+
 typedef bool (*RelationWork) (Relation rel, LhPublication *result);
 
 /* Opens the table for the publisher; false if it is no lakehouse table (any more). */
@@ -495,8 +506,8 @@ with_relation(Oid relid, RelationWork work, LhPublication *result)
 	bool		done = false;
 
 	memset(result, 0, sizeof(*result));
-	/* never stand in the way of DDL: the caller tries again later */
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	/* the caller tries again later */
+	if (!lh_publish_try_lock(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("relation %u is locked", relid)));

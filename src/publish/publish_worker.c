@@ -262,7 +262,7 @@ publish_interval(Oid relid)
 	int			ms = MIN_INTERVAL_MS;
 
 	/* who has it locked may be waiting for us to publish another table */
-	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+	if (!lh_publish_try_lock(relid))
 		return ms;
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
