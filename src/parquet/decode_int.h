@@ -72,20 +72,19 @@ extern const uint8_t *lh_pq_delta_end(const LhPqDelta *d);
 
 /* ---- decompression (pq_decompress.c) ---- */
 
-typedef struct LhPqDecompressor
+struct LhPqDecompressor
 {
 	const LhAlloc *alloc;
-	LhPqCodec	codec;
 	void	   *zstd;			/* ZSTD_DCtx, made at first use */
-} LhPqDecompressor;
+};
 
-extern void lh_pq_decompressor_free(LhPqDecompressor *d);
+extern void lh_pq_decompressor_clear(LhPqDecompressor *d);
 
 /* Could `packed` bytes become `plain` ones at all?  Asked before memory is allocated for them. */
 extern bool lh_pq_plausible_size(LhPqCodec codec, size_t packed, size_t plain);
 
 /* Fills exactly `plain_len` bytes, or fails. */
-extern LhStatus lh_pq_decompress(LhPqDecompressor *d, const uint8_t *packed, size_t packed_len,
+extern LhStatus lh_pq_decompress(LhPqDecompressor *d, LhPqCodec codec, const uint8_t *packed, size_t packed_len,
 								 uint8_t *plain, size_t plain_len, LhError *err);
 
 /* ---- values (pq_values.c) ---- */

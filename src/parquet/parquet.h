@@ -306,6 +306,12 @@ typedef struct LhPqVector
 
 typedef struct LhPqColumnReader LhPqColumnReader;
 
+/* What decompressing takes, for column readers to share.  NULL: out of memory. */
+typedef struct LhPqDecompressor LhPqDecompressor;
+
+extern LhPqDecompressor *lh_pq_decompressor_make(const LhAlloc *alloc);
+extern void lh_pq_decompressor_free(LhPqDecompressor *d);	/* NULL allowed */
+
 /*
  * Opens a whole column chunk: `chunk` holds its total_compressed bytes, read
  * from chunk->start, and must stay valid until close.
@@ -363,12 +369,13 @@ extern LhStatus lh_pq_column_index_parse(const uint8_t *data, size_t len,
  * Opens a run of pages of a chunk: `dict` is the dictionary page (its header
  * included; len 0 when the chunk has none), `pages` the bytes of consecutive
  * data pages, the first of which starts with row `first_row`.  lh_pq_column_skip
- * and _read then count from first_row.
+ * and _read then count from first_row.  `shared` (or NULL) outlives the reader.
  */
 extern LhStatus lh_pq_column_open_pages(const LhPqFileMeta *meta, int row_group, int leaf,
 										const uint8_t *dict, size_t dict_len,
 										const uint8_t *pages, size_t pages_len, int64_t n_rows,
-										const LhAlloc *alloc, LhPqColumnReader **reader, LhError *err);
+										LhPqDecompressor *shared, const LhAlloc *alloc,
+										LhPqColumnReader **reader, LhError *err);
 
 /* ---- reader: bloom filter ---- */
 

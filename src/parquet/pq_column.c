@@ -30,8 +30,9 @@ make_reader(const LhPqFileMeta *meta, int row_group, int leaf, const LhAlloc *al
 	r->alloc = alloc;
 	r->leaf = meta->schema.leaves[leaf];
 	r->slot = lh_pq_slot_bytes(r->leaf);
-	r->decompressor.alloc = alloc;
-	r->decompressor.codec = meta->row_groups[row_group].chunks[leaf].codec;
+	r->own.alloc = alloc;
+	r->decompressor = &r->own;
+	r->codec = meta->row_groups[row_group].chunks[leaf].codec;
 	r->blocks.alloc = alloc;
 	lh_buf_init(&r->last, alloc);
 	lh_buf_init(&r->out_values, alloc);
@@ -81,7 +82,8 @@ LhStatus
 lh_pq_column_open_pages(const LhPqFileMeta *meta, int row_group, int leaf,
 						const uint8_t *dict, size_t dict_len,
 						const uint8_t *pages, size_t pages_len, int64_t n_rows,
-						const LhAlloc *alloc, LhPqColumnReader **reader, LhError *err)
+						LhPqDecompressor *shared, const LhAlloc *alloc,
+						LhPqColumnReader **reader, LhError *err)
 {
 	LhPqColumnReader *r;
 	LhStatus	status = check_place(meta, row_group, leaf, err);
@@ -99,6 +101,8 @@ lh_pq_column_open_pages(const LhPqFileMeta *meta, int row_group, int leaf,
 	r->file_offset = meta->row_groups[row_group].chunks[leaf].start;
 	r->levels_left = -1;
 	r->rows_left = n_rows;
+	if (shared != NULL)
+		r->decompressor = shared;
 	if (dict_len > 0)
 		status = lh_pq_dict_read(r, dict, dict_len, err);
 	if (status != LH_OK)
@@ -144,7 +148,7 @@ lh_pq_column_close(LhPqColumnReader *r)
 {
 	if (r == NULL)
 		return;
-	lh_pq_decompressor_free(&r->decompressor);
+	lh_pq_decompressor_clear(&r->own);
 	lh_free(r->alloc, r->dict_page);
 	lh_free(r->alloc, r->dict_slots);
 	lh_free(r->alloc, r->memory);

@@ -15,11 +15,30 @@
 #include <zlib.h>
 #include <zstd.h>
 
+LhPqDecompressor *
+lh_pq_decompressor_make(const LhAlloc *alloc)
+{
+	LhPqDecompressor *d = lh_alloc_zero(alloc, sizeof(LhPqDecompressor));
+
+	if (d != NULL)
+		d->alloc = alloc;
+	return d;
+}
+
 void
-lh_pq_decompressor_free(LhPqDecompressor *d)
+lh_pq_decompressor_clear(LhPqDecompressor *d)
 {
 	ZSTD_freeDCtx(d->zstd);
 	d->zstd = NULL;
+}
+
+void
+lh_pq_decompressor_free(LhPqDecompressor *d)
+{
+	if (d == NULL)
+		return;
+	lh_pq_decompressor_clear(d);
+	lh_free(d->alloc, d);
 }
 
 static LhStatus
@@ -205,12 +224,12 @@ lz4_frame(const uint8_t *packed, size_t packed_len, uint8_t *plain, size_t plain
 /* ---- all ---- */
 
 LhStatus
-lh_pq_decompress(LhPqDecompressor *d, const uint8_t *packed, size_t packed_len,
+lh_pq_decompress(LhPqDecompressor *d, LhPqCodec codec, const uint8_t *packed, size_t packed_len,
 				 uint8_t *plain, size_t plain_len, LhError *err)
 {
 	size_t		len = plain_len;
 
-	switch (d->codec)
+	switch (codec)
 	{
 		case LH_PQ_UNCOMPRESSED:
 			if (packed_len != plain_len)
@@ -241,5 +260,5 @@ lh_pq_decompress(LhPqDecompressor *d, const uint8_t *packed, size_t packed_len,
 		case LH_PQ_BROTLI:
 			return lh_fail(err, LH_ERR_UNSUPPORTED, -1, "codec brotli is not supported");
 	}
-	return lh_fail(err, LH_ERR_UNSUPPORTED, -1, "codec %d is not known", (int) d->codec);
+	return lh_fail(err, LH_ERR_UNSUPPORTED, -1, "codec %d is not known", (int) codec);
 }

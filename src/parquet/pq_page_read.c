@@ -170,15 +170,15 @@ unpack(LhPqColumnReader *r, const uint8_t *packed, size_t len, size_t plain_len,
 	*plain = packed;
 	if (plain_len == 0)
 		return LH_OK;
-	if (!compressed || r->decompressor.codec == LH_PQ_UNCOMPRESSED)
+	if (!compressed || r->codec == LH_PQ_UNCOMPRESSED)
 		return len == plain_len ? LH_OK : corrupt(r, err, "page differs from the size in its header");
-	if (!lh_pq_plausible_size(r->decompressor.codec, len, plain_len))
+	if (!lh_pq_plausible_size(r->codec, len, plain_len))
 		return corrupt(r, err, "page cannot be as large as its header tells");
 	*memory = take_memory(r, plain_len);
 	if (*memory == NULL)
 		return lh_fail(err, LH_ERR_NOMEM, -1, "out of memory");
 	*plain = (*memory)->data;
-	return lh_pq_decompress(&r->decompressor, packed, len, (*memory)->data, plain_len, err);
+	return lh_pq_decompress(r->decompressor, r->codec, packed, len, (*memory)->data, plain_len, err);
 }
 
 /* ---- dictionary ---- */

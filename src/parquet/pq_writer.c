@@ -27,8 +27,13 @@ lh_pq_writer_defaults(LhPqWriterOptions *opts)
 	memset(opts, 0, sizeof(*opts));
 	opts->codec = LH_PQ_ZSTD;
 	opts->zstd_level = 3;
-	opts->page_rows = 4096;		/* one row is read by reading its page */
-	opts->page_bytes = 64 * 1024;
+
+	/*
+	 * One row is read by reading its page, a scan pays some microseconds a
+	 * page, and smaller pages compress worse.
+	 */
+	opts->page_rows = 4096;
+	opts->page_bytes = 24 * 1024;
 	opts->dictionary_bytes = 1024 * 1024;
 	opts->created_by = "lakehouse version 0.1.0 (build unknown)";
 }

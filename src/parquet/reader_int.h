@@ -61,7 +61,9 @@ struct LhPqColumnReader
 	int64_t		levels_left;	/* in pages not begun; -1: not known */
 	int64_t		rows_left;
 
-	LhPqDecompressor decompressor;
+	LhPqCodec	codec;
+	LhPqDecompressor *decompressor; /* own, or one shared with other readers */
+	LhPqDecompressor own;
 	LhPqPageMemory *dict_page;
 	void	   *dict_slots;
 	LhPqDictValues dict;

@@ -8,8 +8,8 @@
  * reader moves forward only; going back opens it again.
  *
  * Two row groups are held: the selected one, and one whose chunks are being
- * fetched ahead.  A sparse reader, which reads pages, holds a few more, as
- * single rows come from anywhere.
+ * fetched ahead.  A sparse reader, which reads pages, holds more, as single
+ * rows come from anywhere: their page indexes, dictionaries and last pages.
  *
  * Memory contexts: `cxt` for the file, one for the bytes and column readers of
  * each row group, `batch_cxt` for by-reference values of a batch.
@@ -69,8 +69,7 @@ typedef struct ColumnState
 	bool	   *isnull;
 } ColumnState;
 
-#define MAX_GROUPS		16
-#define MAX_SPARSE_LEAVES	64	/* of all groups held, whose pages stay in memory */
+#define MAX_SPARSE_GROUPS	64
 
 struct LhFileReader
 {
@@ -84,7 +83,7 @@ struct LhFileReader
 	int			exact_leaf;		/* -1: none */
 	int			row_id_leaf;	/* -1: none */
 	int			n_groups;
-	GroupState	groups[MAX_GROUPS];
+	GroupState *groups;
 	GroupState *group;			/* the selected one */
 	GroupState *ahead;			/* the other, unless the reader is sparse */
 	int			next_victim;	/* in a sparse reader */
@@ -92,7 +91,9 @@ struct LhFileReader
 	int64		batch_start;
 	int			batch_rows;
 	const uint8 *selected;		/* rows of it that are looked at; NULL: all */
-	bool		sparse;			/* read pages, not chunks */
+	bool		sparse;			/* read pages, not chunks, */
+	LhAlloc		alloc;			/* with this, in cxt, and */
+	LhPqDecompressor *decompressor; /* this */
 	int64		bytes;			/* asked of the store */
 	LhPqVector	blank;			/* a batch of nulls; n_rows 0: not made yet */
 };
@@ -113,14 +114,9 @@ open_reader(const LhFile *file, LhPqFileMeta *meta, TupleDesc desc, int n_groups
 	reader->cxt = CurrentMemoryContext;
 	reader->batch_cxt = AllocSetContextCreate(reader->cxt, "lakehouse batch", ALLOCSET_DEFAULT_SIZES);
 	reader->n_groups = n_groups;
+	reader->groups = palloc0(sizeof(GroupState) * n_groups);
 	for (int i = 0; i < n_groups; i++)
-	{
-		GroupState *group = &reader->groups[i];
-
-		group->cxt = AllocSetContextCreate(reader->cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
-		group->alloc = lh_palloc_alloc(group->cxt);
-		group->row_group = -1;
-	}
+		reader->groups[i].row_group = -1;
 	reader->group = &reader->groups[0];
 	reader->ahead = &reader->groups[1];
 	reader->file = file;
@@ -154,10 +150,11 @@ lh_file_reader_open_sparse(const LhFile *file, const LhFile *kept, TupleDesc des
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse file reader", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhPqFileMeta *meta = lh_file_meta(file);
-	int			n_groups = MAX_SPARSE_LEAVES / Max(meta->schema.n_leaves, 1);
-	LhFileReader *reader = open_reader(kept, meta, desc, Max(2, Min(MAX_GROUPS, n_groups)));
+	LhFileReader *reader = open_reader(kept, meta, desc, Max(2, Min(MAX_SPARSE_GROUPS, meta->n_row_groups)));
 
 	reader->sparse = true;
+	reader->alloc = lh_palloc_alloc(cxt);
+	reader->decompressor = lh_pq_decompressor_make(&reader->alloc);
 	MemoryContextSwitchTo(old);
 	return reader;
 }
@@ -201,6 +198,11 @@ drop_batch(LhFileReader *reader)
 static void
 reset_group(LhFileReader *reader, GroupState *group, int row_group)
 {
+	if (group->cxt == NULL)
+	{
+		group->cxt = AllocSetContextCreate(reader->cxt, "lakehouse row group", ALLOCSET_DEFAULT_SIZES);
+		group->alloc = lh_palloc_alloc(group->cxt);
+	}
 	MemoryContextReset(group->cxt);
 	lh_arena_init(&group->arena, &group->alloc);
 	group->leaves = NULL;
@@ -406,7 +408,7 @@ open_pages(LhFileReader *reader, int leaf)
 		dictionary = read_range(reader, group, chunk->start, dictionary_len);
 	lh_report(lh_pq_column_open_pages(reader->meta, group->row_group, leaf, dictionary, dictionary_len,
 									  lr->pages, pages_len, lr->end_row - lr->next_row,
-									  &group->alloc, &lr->reader, &error),
+									  reader->decompressor, &group->alloc, &lr->reader, &error),
 			  &error, reader->file->name);
 	return true;
 }

@@ -408,6 +408,12 @@ extern const TupleTableSlotOps *lh_slot_callbacks(Relation rel);
 extern bool lh_slot_is_ours(TupleTableSlot *slot);
 extern void lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid);
 
+/*
+ * Nobody will look at other columns than wanted[attnum - 1]: they need not be
+ * decoded, and are null.  `wanted` is kept by reference.
+ */
+extern void lh_slot_want(TupleTableSlot *slot, const bool *wanted);
+
 /* A row that is there, to be read when somebody looks at a column.  rel must stay open. */
 extern void lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer tid);
 

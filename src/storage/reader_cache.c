@@ -18,6 +18,9 @@
 #include "storage/lh_storage.h"
 
 #define MAX_READERS		32
+#define MAX_READER_BYTES	(16 * 1024 * 1024)
+#define MAX_BYTES		(64 * 1024 * 1024)	/* of all together */
+#define MEASURE_EVERY	16		/* uses */
 
 typedef struct CachedReader
 {
@@ -27,6 +30,7 @@ typedef struct CachedReader
 	LhFileReader *reader;
 	bool		lent;
 	uint64		used;			/* tick of the last use */
+	Size		bytes;			/* of memory, when it was measured last */
 } CachedReader;
 
 static CachedReader cache[MAX_READERS];
@@ -56,21 +60,32 @@ copy_file(const LhFile *file)
 	return copy;
 }
 
-/* A free place, or that of the reader unused for longest; NULL if all are lent. */
+/* The reader that nobody has used for longest; NULL if all are lent. */
 static CachedReader *
-find_place(void)
+oldest_free(void)
 {
-	CachedReader *place = NULL;
+	CachedReader *oldest = NULL;
 
 	for (int i = 0; i < MAX_READERS; i++)
 	{
 		CachedReader *entry = &cache[i];
 
-		if (entry->cxt == NULL)
-			return entry;
-		if (!entry->lent && (place == NULL || entry->used < place->used))
-			place = entry;
+		if (entry->cxt != NULL && !entry->lent && (oldest == NULL || entry->used < oldest->used))
+			oldest = entry;
 	}
+	return oldest;
+}
+
+/* A free place, made if need be; NULL if all are lent. */
+static CachedReader *
+find_place(void)
+{
+	CachedReader *place;
+
+	for (int i = 0; i < MAX_READERS; i++)
+		if (cache[i].cxt == NULL)
+			return &cache[i];
+	place = oldest_free();
 	if (place != NULL)
 		drop(place);
 	return place;
@@ -115,6 +130,31 @@ lh_reader_borrow(const LhFile *file, TupleDesc desc)
 	return fresh.reader;
 }
 
+/* Dictionaries and pages of many row groups add up: drops the readers unused for longest. */
+static void
+measure(CachedReader *entry)
+{
+	Size		sum = 0;
+
+	entry->bytes = MemoryContextMemAllocated(entry->cxt, true);
+	if (entry->bytes > MAX_READER_BYTES)
+	{
+		drop(entry);
+		return;
+	}
+	for (int i = 0; i < MAX_READERS; i++)
+		sum += cache[i].bytes;
+	while (sum > MAX_BYTES)
+	{
+		CachedReader *oldest = oldest_free();
+
+		if (oldest == NULL)
+			break;
+		sum -= oldest->bytes;
+		drop(oldest);
+	}
+}
+
 void
 lh_reader_return(LhFileReader *reader)
 {
@@ -123,6 +163,8 @@ lh_reader_return(LhFileReader *reader)
 		if (cache[i].cxt != NULL && cache[i].reader == reader)
 		{
 			cache[i].lent = false;
+			if (cache[i].used % MEASURE_EVERY == 0)
+				measure(&cache[i]);
 			return;
 		}
 	}

@@ -28,6 +28,7 @@ typedef struct LhSlot
 	LhFileReader *reader;		/* NULL: all columns are in tts_values */
 	int			row;
 	Relation	unread;			/* not NULL: the row with tts_tid, of this table */
+	const bool *wanted;			/* [natts], columns that are looked at; NULL: all */
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId	cmin;			/* raw: of the table's own, possibly a combo */
@@ -42,6 +43,7 @@ lh_slot_init(TupleTableSlot *slot)
 
 	TTSOpsVirtual.init(slot);
 	lslot->reader = NULL;
+	lslot->wanted = NULL;
 }
 
 static void
@@ -103,6 +105,12 @@ lh_slot_getsomeattrs(TupleTableSlot *slot, int natts)
 		Datum	   *values;
 		bool	   *isnull;
 
+		if (lslot->wanted != NULL && !lslot->wanted[i])
+		{
+			slot->tts_values[i] = (Datum) 0;
+			slot->tts_isnull[i] = true;
+			continue;
+		}
 		lh_file_reader_column(lslot->reader, i + 1, &values, &isnull);
 		slot->tts_values[i] = values[lslot->row];
 		slot->tts_isnull[i] = isnull[lslot->row];
@@ -184,6 +192,13 @@ bool
 lh_slot_is_ours(TupleTableSlot *slot)
 {
 	return slot->tts_ops == &slot_ops;
+}
+
+void
+lh_slot_want(TupleTableSlot *slot, const bool *wanted)
+{
+	if (lh_slot_is_ours(slot))
+		((LhSlot *) slot)->wanted = wanted;
 }
 
 void

@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "exec/lh_exec.h"
 #include "tableam/lh_tableam.h"
 #include "tableam/lh_tableam_hooks_int.h"
 #include "tableam/lh_tableam_int.h"
@@ -63,12 +64,13 @@ relation_info_hook(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
  * bitmap scan, which are not there.
  */
 static bool
-stop_prefetching(PlanState *state, void *context)
+prepare_scans(PlanState *state, void *context)
 {
+	lh_exec_want_columns(state);
 	if (IsA(state, BitmapHeapScanState) &&
 		lh_relation_is_lakehouse(((BitmapHeapScanState *) state)->ss.ss_currentRelation))
 		lh_stop_bitmap_prefetch((BitmapHeapScanState *) state);
-	return planstate_tree_walker(state, stop_prefetching, context);
+	return planstate_tree_walker(state, prepare_scans, context);
 }
 
 static void
@@ -79,7 +81,7 @@ start_hook(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	if (query->planstate != NULL)
-		(void) stop_prefetching(query->planstate, NULL);
+		(void) prepare_scans(query->planstate, NULL);
 }
 
 /* ---- statements ---- */

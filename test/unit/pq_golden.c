@@ -215,6 +215,7 @@ check_pages(const PqFile *f, int g, int leaf)
 	LhBuf		all;
 	LhBuf		some;
 	LhError		err;
+	LhPqDecompressor *shared = lh_pq_decompressor_make(&lh_malloc);
 
 	lh_arena_init(&arena, &lh_malloc);
 	lh_buf_init(&all, &lh_malloc);
@@ -234,7 +235,8 @@ check_pages(const PqFile *f, int g, int leaf)
 		size_t		dict_len = (size_t) (index.pages[0].offset - c->start);
 
 		LH_SUCCEED(lh_pq_column_open_pages(f->meta, g, leaf, f->data + c->start, dict_len, f->data + page->offset,
-										   (size_t) page->size, end - page->first_row, &lh_malloc, &r, &err));
+										   (size_t) page->size, end - page->first_row, p % 2 ? shared : NULL,
+										   &lh_malloc, &r, &err));
 		LH_SUCCEED(lh_pq_column_read(r, rows, &v, &err));
 		LH_EQ_INT(v.n_rows, end - page->first_row);
 		some.len = 0;
@@ -242,6 +244,7 @@ check_pages(const PqFile *f, int g, int leaf)
 		LH_EQ_MEM(some.data, all.data + starts[page->first_row], some.len);
 		lh_pq_column_close(r);
 	}
+	lh_pq_decompressor_free(shared);
 	lh_buf_free(&all);
 	lh_buf_free(&some);
 	lh_arena_free(&arena);
