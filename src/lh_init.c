@@ -11,6 +11,7 @@
 #include "catalog/lh_catalog.h"
 #include "exec/lh_exec.h"
 #include "hnsw/hnsw.h"
+#include "ivfflat/ivfflat.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "tableam/lh_tableam.h"
@@ -29,6 +30,7 @@ _PG_init(void)
 
 	lh_vector_init();
 	lh_hnsw_init();
+	lh_ivfflat_init();
 	lh_objstore_init();
 	lh_options_init();
 	lh_tableam_init();

@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "fmgr.h"
 #include "utils/guc.h"
 
@@ -65,23 +67,9 @@ hnsw_use_foreign_settings(void)
 	foreign = is_defined("hnsw.ef_search");
 }
 
-/*
- * Defines hnsw.* when an index is first used.  Not earlier: pgvector's library
- * could not be loaded any more into a backend that has them.
- */
-void
-hnsw_define_settings(void)
+static void
+define(void)
 {
-	static bool done = false;
-
-	if (done)
-		return;
-	done = true;
-	if (is_defined("hnsw.ef_search"))
-	{
-		foreign = true;
-		return;
-	}
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
 							"Valid range is 1..1000.", &hnsw_ef_search, 40, 1, HNSW_MAX_EF_SEARCH,
 							PGC_USERSET, 0, NULL, NULL, NULL);
@@ -95,4 +83,31 @@ hnsw_define_settings(void)
 							 &hnsw_scan_mem_multiplier, 1, 1, 1000,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hnsw");
+}
+
+/*
+ * Defines hnsw.* when an index is first used.  Not earlier: pgvector's library
+ * could not be loaded any more into a backend that has them.
+ */
+void
+hnsw_define_settings(void)
+{
+	static bool done = false;
+	bool		in_parallel;
+
+	if (done)
+		return;
+	done = true;
+	if (is_defined("hnsw.ef_search"))
+	{
+		foreign = true;
+		return;
+	}
+	/* a worker has been given the leader's values, which only now find their settings */
+	in_parallel = IsParallelWorker() && IsInParallelMode();
+	if (in_parallel)
+		ExitParallelMode();
+	define();
+	if (in_parallel)
+		EnterParallelMode();
 }

@@ -240,7 +240,7 @@ def settings(tree):
             defined[m.group(2)] = f"{tree.path(file)}:{line_of(text, m.start())}"
     page = tree.root / "docs/settings.md"
     text = page.read_text() if page.exists() else ""
-    listed = set(re.findall(r"^(?:\|\s*|#+\s*)`((?:lakehouse|hnsw)\.\w+)`", text, re.M))
+    listed = set(re.findall(r"^(?:\|\s*|#+\s*)`((?:lakehouse|hnsw|ivfflat)\.\w+)`", text, re.M))
     for name in sorted(set(defined) - listed):
         yield f"{defined[name]}: {name} is not in docs/settings.md"
     for name in sorted(listed - set(defined)):
