@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -191,12 +192,41 @@ check_metapage(Page page, const char *relation)
 				 errdetail("Found magic 0x%08X, version %u.", meta->magic, meta->version)));
 }
 
+/*
+ * What never changes while the table has this relation file, in
+ * rel->rd_amcache, which goes with any invalidation of the table.
+ */
+typedef struct MetaCache
+{
+	RelFileNode node;
+	LhIdentity	identity;
+	uint64		rewriter;
+} MetaCache;
+
+static const MetaCache *
+valid_cache(Relation rel)
+{
+	const MetaCache *cache = rel->rd_amcache;
+
+	return cache != NULL && RelFileNodeEquals(cache->node, rel->rd_node) ? cache : NULL;
+}
+
+/* Before what it holds is changed, in a relation file that nobody else has seen yet. */
+static void
+drop_cache(Relation rel)
+{
+	if (rel->rd_amcache != NULL)
+		pfree(rel->rd_amcache);
+	rel->rd_amcache = NULL;
+}
+
 static Buffer
 lock_metapage(Relation rel, int mode)
 {
 	Buffer		buffer;
 
-	if (RelationGetNumberOfBlocks(rel) == 0)
+	/* to ask for the size is a system call */
+	if (valid_cache(rel) == NULL && RelationGetNumberOfBlocks(rel) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("lakehouse table \"%s\" has no metapage", RelationGetRelationName(rel))));
@@ -206,15 +236,32 @@ lock_metapage(Relation rel, int mode)
 	return buffer;
 }
 
+static const MetaCache *
+get_cache(Relation rel)
+{
+	MetaCache  *cache;
+	Buffer		buffer;
+	MetaPageDisk *meta;
+
+	if (valid_cache(rel) != NULL)
+		return rel->rd_amcache;
+	drop_cache(rel);
+	cache = MemoryContextAlloc(CacheMemoryContext, sizeof(MetaCache));
+	buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
+	meta = PageGetMeta(BufferGetPage(buffer));
+	cache->node = rel->rd_node;
+	cache->identity.storage_id = meta->storage_id;
+	cache->identity.table_uuid = meta->table_uuid;
+	cache->rewriter = meta->rewriter;
+	UnlockReleaseBuffer(buffer);
+	rel->rd_amcache = cache;
+	return cache;
+}
+
 void
 lh_metapage_read(Relation rel, LhIdentity *identity)
 {
-	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
-	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
-
-	identity->storage_id = meta->storage_id;
-	identity->table_uuid = meta->table_uuid;
-	UnlockReleaseBuffer(buffer);
+	*identity = get_cache(rel)->identity;
 }
 
 uint64
@@ -250,6 +297,7 @@ lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid)
 	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
 
+	drop_cache(rel);
 	meta->table_uuid = *table_uuid;
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
@@ -261,6 +309,7 @@ lh_metapage_renew(Relation rel)
 	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
 
+	drop_cache(rel);
 	meta->storage_id = lh_random_id();
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
@@ -279,6 +328,7 @@ lh_metapage_set_rewriter(Relation rel)
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
 	FullTransactionId xid = GetCurrentFullTransactionId();
 
+	drop_cache(rel);
 	meta->rewriter = U64FromFullTransactionId(xid);
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
@@ -344,11 +394,9 @@ lh_metapage_settle(Relation rel, TransactionId horizon)
 void
 lh_metapage_check_snapshot(Relation rel, Snapshot snapshot)
 {
-	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
-	uint64		rewriter = PageGetMeta(BufferGetPage(buffer))->rewriter;
+	uint64		rewriter = get_cache(rel)->rewriter;
 	uint64		next;
 
-	UnlockReleaseBuffer(buffer);
 	if (rewriter == 0 || !IsMVCCSnapshot(snapshot))
 		return;
 	next = U64FromFullTransactionId(ReadNextFullTransactionId());

@@ -39,6 +39,7 @@ delta_open(Relation rel, LOCKMODE mode, Delta *delta)
 {
 	int			valid;
 
+	delta->open = NULL;
 	delta->toast = table_open(rel->rd_rel->reltoastrelid, mode);
 	valid = toast_open_indexes(delta->toast, mode, &delta->indexes, &delta->n_indexes);
 	delta->index = delta->indexes[valid];
@@ -47,6 +48,8 @@ delta_open(Relation rel, LOCKMODE mode, Delta *delta)
 void
 delta_close(Delta *delta, LOCKMODE mode)
 {
+	if (delta->open != NULL)
+		return;
 	toast_close_indexes(delta->indexes, delta->n_indexes, mode);
 	table_close(delta->toast, mode);
 }
@@ -83,11 +86,22 @@ delta_data(Relation toast, HeapTuple tuple)
 void
 delta_index_begin(DeltaIndex *index, const Delta *delta, Snapshot snapshot)
 {
+	MemoryContext old;
+
 	index->toast = delta->toast;
+	index->open = delta->open;
 	index->judge = IsolationIsSerializable() && IsMVCCSnapshot(snapshot) ? snapshot : NULL;
+	if (index->judge != NULL)
+		snapshot = SnapshotAny;
+	if (index->open != NULL && delta_cache_take_scan(index->open, &index->scan, &index->slot))
+	{
+		index->scan->xs_snapshot = snapshot;
+		return;
+	}
+	old = MemoryContextSwitchTo(index->open != NULL ? delta_cache_context(index->open) : CurrentMemoryContext);
 	index->slot = MakeSingleTupleTableSlot(RelationGetDescr(delta->toast), &TTSOpsBufferHeapTuple);
-	index->scan = lh_index_beginscan(delta->toast, delta->index,
-									 index->judge != NULL ? SnapshotAny : snapshot, 3);
+	index->scan = lh_index_beginscan(delta->toast, delta->index, snapshot, 3);
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -145,6 +159,8 @@ delta_index_next(DeltaIndex *index, ScanDirection direction)
 void
 delta_index_end(DeltaIndex *index)
 {
+	if (index->open != NULL && delta_cache_give_scan(index->open, index->scan, index->slot))
+		return;
 	index_endscan(index->scan);
 	ExecDropSingleTupleTableSlot(index->slot);
 }
@@ -264,7 +280,7 @@ lh_delta_insert(Relation rel, uint64 row_id, TupleTableSlot *slot, const LhLinea
 	Delta		delta;
 
 	row = form_row(slot, lineage, &bytes);
-	delta_open(rel, RowExclusiveLock, &delta);
+	delta_borrow(rel, RowExclusiveLock, &delta);
 	while (done < bytes)
 	{
 		uint32		len = Min(bytes - done, CHUNK_BYTES);
@@ -288,7 +304,7 @@ lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succeeded)
 	DeltaIndex	index;
 	HeapTuple	tuple;
 
-	delta_open(rel, RowExclusiveLock, &delta);
+	delta_borrow(rel, RowExclusiveLock, &delta);
 	delta_index_begin(&index, &delta, SnapshotAny);
 	delta_index_range(&index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_LINEAGE - 1));
 	while ((tuple = delta_index_next(&index, ForwardScanDirection)) != NULL)

@@ -66,9 +66,12 @@ typedef struct LhTombstoneDisk
 
 StaticAssertDecl(sizeof(LhTombstoneDisk) == 16, "tombstones are on disk");
 
+typedef struct OpenDelta OpenDelta;
+
 /* The open delta of a table. */
 typedef struct Delta
 {
+	OpenDelta  *open;			/* it belongs to (delta_cache.c); NULL: to the caller */
 	Relation	toast;
 	Relation   *indexes;
 	int			n_indexes;
@@ -79,12 +82,25 @@ extern void delta_open(Relation rel, LOCKMODE mode, Delta *delta);
 extern void delta_close(Delta *delta, LOCKMODE mode);
 
 /*
+ * The same for who is done with it, and with all scans of it, before he
+ * returns: the delta may stay open until the end of the statement.
+ */
+extern void delta_borrow(Relation rel, LOCKMODE mode, Delta *delta);
+
+/* Scans of a delta that stays open; _take: false: there is none, make one in _context. */
+extern bool delta_cache_take_scan(OpenDelta *open, IndexScanDesc *scan, TupleTableSlot **slot);
+extern bool delta_cache_give_scan(OpenDelta *open, IndexScanDesc scan, TupleTableSlot *slot);
+extern MemoryContext delta_cache_context(OpenDelta *open);
+extern void delta_cache_note_owner(int depth);
+
+/*
  * Entries in the order of their keys, as the snapshot sees them.  What _next
  * returns is valid until it is called again; entries beside the range may come.
  */
 typedef struct DeltaIndex
 {
 	Relation	toast;
+	OpenDelta  *open;			/* gets the scan back; NULL: nobody */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;		/* holds the entry returned last */
 	Snapshot	judge;			/* NULL: the scan itself judges */

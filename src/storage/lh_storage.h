@@ -466,6 +466,16 @@ extern void lh_statement_sync(Relation rel, Snapshot snapshot);
 extern void lh_adopt_identity(Relation rel);
 extern void lh_statement_set_depth(int depth);
 extern int	lh_statement_depth(void);
+
+/*
+ * Deltas that stay open for the statements running (delta_cache.c): closes
+ * those of deeper nesting / all that nobody is using / forgets those of the
+ * subtransaction that aborts, and later ones.
+ */
+extern void lh_deltas_close(int depth);
+extern void lh_deltas_close_idle(void);
+extern void lh_deltas_forget(SubTransactionId subid);
+
 extern void lh_statement_forget(void);	/* at the end of a transaction */
 extern void lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool commit);
 

@@ -91,7 +91,7 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 	marks->cxt = cxt;
 	marks->rel = rel;
 	marks->mode = mode;
-	delta_open(rel, mode, &marks->delta);
+	delta_borrow(rel, mode, &marks->delta);
 	delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
 	MemoryContextSwitchTo(old);
 	return marks;

@@ -28,7 +28,7 @@
 #include "utils/syscache.h"
 
 #include "objstore/objstore.h"
-#include "storage/lh_storage.h"
+#include "storage/delta_int.h"
 #include "types/pg_compat.h"
 
 #define MAX_DELTA_RESERVE	1024
@@ -82,6 +82,8 @@ lh_statement_depth(void)
 void
 lh_statement_set_depth(int depth)
 {
+	if (depth > executor_depth)
+		delta_cache_note_owner(depth);
 	executor_depth = depth;
 }
 

@@ -210,29 +210,41 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	return true;
 }
 
-/* Marks entries that the rows' marks show to be dead; returns whether there are any. */
+/* So many entries in a row that are not dead say enough of the page. */
+#define MAX_MISSES	8
+
+/*
+ * Marks entries that the rows' marks show to be dead, until the page has the
+ * room that btree asks for; returns whether there are any.  Only entries that
+ * btree holds for old versions of a row are looked at, and where none of them
+ * is dead, a transaction is still at it: the page must be split.
+ */
 static bool
 find_deletable(Relation rel, TM_IndexDeleteOp *delstate)
 {
 	GlobalVisState *vistest = GlobalVisTestFor(rel);
 	LhMarks    *marks;
 	bool		found = false;
+	int			misses = 0;
+	int			room = 0;
 
 	if (!lh_delta_exists(rel))
 		return false;
 	marks = lh_marks_begin(rel, AccessShareLock);
-	for (int i = 0; i < delstate->ndeltids; i++)
+	for (int i = 0; i < delstate->ndeltids && misses < MAX_MISSES && room < delstate->bottomupfreespace; i++)
 	{
 		TM_IndexDelete *entry = &delstate->deltids[i];
 		TM_IndexStatus *status = &delstate->status[entry->id];
 		LhRowMarks	m;
 
-		if (!status->knowndeletable)
+		if (!status->knowndeletable && status->promising)
 		{
 			lh_marks_look(marks, lh_tid_to_row_id(&entry->tid), &m);
 			status->knowndeletable = lh_marks_dead_to_all(&m, vistest);
+			misses = status->knowndeletable ? 0 : misses + 1;
 		}
 		found |= status->knowndeletable;
+		room += status->knowndeletable ? status->freespace : 0;
 	}
 	lh_marks_end(marks);
 	return found;
@@ -241,7 +253,7 @@ find_deletable(Relation rel, TM_IndexDeleteOp *delstate)
 /*
  * An index page is full, and write-locked: nothing is asked but the delta.
  * Which entries a scan has found dead, is known; of a page that would have to
- * be split (bottomup) all are looked at.  What was dead to everybody at any
+ * be split (bottomup) some are looked at.  What was dead to everybody at any
  * time is so with the horizon of now: standbys are told about that one.
  */
 TransactionId

@@ -104,6 +104,7 @@ run_hook(QueryDesc *query, LH_RUN_PARAMS)
 		lh_statement_set_depth(depth);
 	}
 	PG_END_TRY();
+	lh_deltas_close(depth);
 }
 
 static void
@@ -125,6 +126,7 @@ finish_hook(QueryDesc *query)
 		lh_statement_set_depth(depth);
 	}
 	PG_END_TRY();
+	lh_deltas_close(depth);
 	lh_statement_end_deeper(depth);
 }
 
@@ -144,6 +146,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			lh_statement_forget();
 			lh_reader_forget_lent();
+			lh_deltas_forget(InvalidSubTransactionId);
 			lh_own_dead_forget(true);
 			break;
 		default:
@@ -159,6 +162,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		lh_statement_subxact_end(subid, parent, false);
+		lh_deltas_forget(subid);
 		lh_own_dead_forget(false);
 	}
 }

@@ -359,6 +359,7 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	Creation	creation = {0};
 	Alteration	alteration = {0};
 
+	lh_deltas_close_idle();
 	if (IsA(stmt, CreateStmt) && ((CreateStmt *) stmt)->partspec == NULL &&
 		names_our_am(((CreateStmt *) stmt)->accessMethod))
 	{
