@@ -38,11 +38,15 @@ check_page(Relation index, Buffer buffer, int kind)
 		corrupted(index, BufferGetBlockNumber(buffer));
 }
 
-/* A chain of pages is no longer than the index: `steps` says how far we have come. */
+/*
+ * A chain of pages is no longer than the index: `steps` says how far we have
+ * come.  And no block has the number by which new ones are asked for.
+ */
 void
 ivf_check_chain(Ivf *ivf, BlockNumber steps, BlockNumber block)
 {
-	if (unlikely(steps % 1024 == 1023) && steps > RelationGetNumberOfBlocks(ivf->index))
+	if (unlikely(block == P_NEW) ||
+		(unlikely(steps % 1024 == 1023) && steps > RelationGetNumberOfBlocks(ivf->index)))
 		corrupted(ivf->index, block);
 }
 
@@ -168,8 +172,11 @@ ivf_lock_page(Relation index, Buffer buffer, int kind, int lock)
 Buffer
 ivf_read_page(Relation index, BlockNumber block, int kind, int lock)
 {
-	Buffer		buffer = ReadBuffer(index, block);
+	Buffer		buffer;
 
+	if (unlikely(block == P_NEW))
+		corrupted(index, block);
+	buffer = ReadBuffer(index, block);
 	ivf_lock_page(index, buffer, kind, lock);
 	return buffer;
 }
