@@ -12,6 +12,7 @@
 #include "exec/lh_exec.h"
 #include "hnsw/hnsw.h"
 #include "ivfflat/ivfflat.h"
+#include "nearest/nearest.h"
 #include "objstore/objstore.h"
 #include "publish/lh_publish.h"
 #include "tableam/lh_tableam.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	lh_options_init();
 	lh_tableam_init();
 	lh_exec_init();
+	lh_nearest_init();
 	lh_publish_init();
 	MarkGUCPrefixReserved("lakehouse");
 }

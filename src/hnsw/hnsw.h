@@ -6,7 +6,24 @@
 #ifndef LH_HNSW_H
 #define LH_HNSW_H
 
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "nodes/pathnodes.h"
+
 /* Called by _PG_init: settings and index options. */
 extern void lh_hnsw_init(void);
+
+/* For planners: is the index one of ours, and may its scans go on below a filter? */
+extern bool lh_hnsw_is_index(const IndexOptInfo *index);
+extern bool lh_hnsw_fills_limit(void);
+
+/*
+ * For executors: lets a scan pretend to be at its end after so many rows, at
+ * the latest; it goes on when it is allowed more.
+ */
+extern void lh_hnsw_scan_until(IndexScanDesc scan, int64 rows);
+extern int64 lh_hnsw_scan_rows(IndexScanDesc scan);
+extern bool lh_hnsw_scan_is_paused(IndexScanDesc scan);
 
 #endif							/* LH_HNSW_H */

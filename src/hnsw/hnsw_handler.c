@@ -110,6 +110,13 @@ estimate_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *start
 	*pages = costs.numIndexPages;
 }
 
+/* Is the index one of ours, whatever its access method is called? */
+bool
+lh_hnsw_is_index(const IndexOptInfo *index)
+{
+	return index->amcostestimate == (void (*) ()) estimate_cost;
+}
+
 static IndexAmRoutine *
 routine(void)
 {

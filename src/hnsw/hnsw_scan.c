@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "hnsw/hnsw.h"
 #include "hnsw/hnsw_int.h"
 
 /* Items whose memory is asked for before they are read. */
@@ -48,6 +49,9 @@ typedef struct HnswScan
 	bool		started;
 	bool		want_filtered;	/* somebody above throws rows away */
 	bool		filtered;		/* goes on until enough rows have passed */
+	int64		returned;		/* rows */
+	int64		until;			/* pauses after so many, 0 never */
+	bool		paused;
 	MemoryContext context;		/* of the query */
 } HnswScan;
 
@@ -69,7 +73,7 @@ hnsw_rescan(IndexScanDesc scan, ScanKey keys, int n_keys, ScanKey orderbys, int 
 {
 	HnswScan   *s = scan->opaque;
 
-	s->started = false;
+	s->started = s->paused = false;
 	if (keys && scan->numberOfKeys > 0)
 		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -85,6 +89,30 @@ hnsw_end_scan(IndexScanDesc scan)
 	MemoryContextDelete(s->context);
 	pfree(s);
 	scan->opaque = NULL;
+}
+
+/* ---- for whoever wants to stop a scan and look how it goes ---- */
+
+/* The scan says that it has ended when it has returned so many rows, and goes on when it may return more. */
+void
+lh_hnsw_scan_until(IndexScanDesc scan, int64 rows)
+{
+	HnswScan   *s = scan->opaque;
+
+	s->until = rows;
+	s->want_filtered = true;
+}
+
+int64
+lh_hnsw_scan_rows(IndexScanDesc scan)
+{
+	return ((HnswScan *) scan->opaque)->returned;
+}
+
+bool
+lh_hnsw_scan_is_paused(IndexScanDesc scan)
+{
+	return ((HnswScan *) scan->opaque)->paused;
 }
 
 /* ---- results by exact distance ---- */
@@ -271,6 +299,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	MemoryContextReset(s->context);
 	old = MemoryContextSwitchTo(s->context);
 	s->started = true;
+	s->returned = 0;
 	s->pending = s->n_ready = s->max_ready = 0;
 	s->ready = NULL;
 	s->current.n_tids = 0;
@@ -334,6 +363,9 @@ hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction)
 			elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
 		first_batch(scan, s);
 	}
+	s->paused = s->until > 0 && s->returned >= s->until;
+	if (s->paused)
+		return false;
 	while (s->current.n_tids == 0)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -348,6 +380,7 @@ hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		else
 			s->last = s->current.distance;
 	}
+	s->returned++;
 	scan->xs_heaptid = s->current.tids[--s->current.n_tids];
 	scan->xs_recheck = false;
 	scan->xs_recheckorderby = false;

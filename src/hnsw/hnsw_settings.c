@@ -57,6 +57,13 @@ hnsw_read_settings(void)
 	}
 }
 
+bool
+lh_hnsw_fills_limit(void)
+{
+	hnsw_read_settings();
+	return hnsw_fill_limit && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
+}
+
 /* The database has pgvector: its library defines its settings, now if it has not yet. */
 void
 hnsw_use_foreign_settings(void)

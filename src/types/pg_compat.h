@@ -208,6 +208,17 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 #define lh_index_beginscan_bitmap(index, snapshot, nkeys) index_beginscan_bitmap(index, snapshot, nkeys)
 #endif
 
+/* As an IndexScan with an order begins its scan. */
+#if PG_VERSION_NUM >= 180000
+#define lh_index_beginscan_ordered(iss, snapshot) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, snapshot, &(iss)->iss_Instrument, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#else
+#define lh_index_beginscan_ordered(iss, snapshot) \
+	index_beginscan((iss)->ss.ss_currentRelation, (iss)->iss_RelationDesc, snapshot, \
+					(iss)->iss_NumScanKeys, (iss)->iss_NumOrderByKeys)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define lh_tuplesort_getdatum(sort, val, isnull) tuplesort_getdatum(sort, true, false, val, isnull, NULL)
 #else
@@ -323,6 +334,39 @@ lh_path_disable(Path *path)
 #if PG_VERSION_NUM >= 180000
 	path->disabled_nodes = 2;
 #endif
+}
+
+/*
+ * Is it a path that a setting such as enable_seqscan forbids?  Up to 17 such
+ * paths cost more than anything else could.
+ */
+static inline bool
+lh_path_is_disabled(const Path *path)
+{
+#if PG_VERSION_NUM >= 180000
+	return path->disabled_nodes > 0;
+#else
+	return path->total_cost >= 1.0e10;
+#endif
+}
+
+/* The path is as little wanted as its child. */
+static inline void
+lh_path_inherit_disabled(Path *path, const Path *child)
+{
+#if PG_VERSION_NUM >= 180000
+	path->disabled_nodes = child->disabled_nodes;
+#endif
+}
+
+static inline bool
+lh_path_is_cheaper(const Path *a, const Path *b)
+{
+#if PG_VERSION_NUM >= 180000
+	if (a->disabled_nodes != b->disabled_nodes)
+		return a->disabled_nodes < b->disabled_nodes;
+#endif
+	return a->total_cost < b->total_cost;
 }
 
 static inline void

@@ -99,6 +99,33 @@ extern void lh_bit_check_lengths(int32 a, int32 b);
 /* The distances for this processor, filled by lh_vector_init(). */
 extern LhKernels lh_kern;
 
+/* ---- one value against many ---- */
+
+/*
+ * A distance function of vector or halfvec with one argument given: gives what
+ * the function would, to the bit, without the detour of a function call.
+ */
+typedef struct LhProbe
+{
+	int			kind;
+	LhPair		pair;
+	int			dim;
+	const void *x;				/* the elements given */
+	float		square;			/* their inner product with themselves */
+} LhProbe;
+
+/* False if it is no such function.  The value is not toasted and must stay. */
+extern bool lh_probe_init(LhProbe *probe, PGFunction function, const void *value);
+
+/* Of a value that is not toasted and has the same dimensions. */
+extern double lh_probe_distance(const LhProbe *probe, const void *value);
+
+static inline bool
+lh_probe_fits(const LhProbe *probe, const void *value)
+{
+	return VARATT_IS_4B_U(value) && ((const LhVector *) value)->dim == probe->dim;
+}
+
 /* Called by _PG_init. */
 extern void lh_vector_init(void);
 

@@ -100,6 +100,74 @@ spherical_distance(double ip)
 DENSE_FUNCTIONS(vector, LhVector, VECTOR, LH_PAIR_F32)
 DENSE_FUNCTIONS(halfvec, LhHalfvec, HALFVEC, LH_PAIR_F16)
 
+/* ---- one dense value against many ---- */
+
+enum
+{
+	PROBE_L2,
+	PROBE_NEGATIVE_IP,
+	PROBE_L1,
+	PROBE_COSINE
+};
+
+bool
+lh_probe_init(LhProbe *probe, PGFunction function, const void *value)
+{
+	static const struct
+	{
+		PGFunction	function;
+		int			kind;
+		LhPair		pair;
+	}			known[] = {
+		{lh_vector_l2_distance, PROBE_L2, LH_PAIR_F32},
+		{lh_vector_negative_inner_product, PROBE_NEGATIVE_IP, LH_PAIR_F32},
+		{lh_vector_l1_distance, PROBE_L1, LH_PAIR_F32},
+		{lh_vector_cosine_distance, PROBE_COSINE, LH_PAIR_F32},
+		{lh_halfvec_l2_distance, PROBE_L2, LH_PAIR_F16},
+		{lh_halfvec_negative_inner_product, PROBE_NEGATIVE_IP, LH_PAIR_F16},
+		{lh_halfvec_l1_distance, PROBE_L1, LH_PAIR_F16},
+		{lh_halfvec_cosine_distance, PROBE_COSINE, LH_PAIR_F16},
+	};
+
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		LhCosParts	parts;
+
+		if (known[i].function != function)
+			continue;
+		probe->kind = known[i].kind;
+		probe->pair = known[i].pair;
+		probe->dim = ((const LhVector *) value)->dim;
+		probe->x = ((const LhVector *) value)->x;
+		lh_kern.cos[probe->pair] ((size_t) probe->dim, probe->x, probe->x, &parts);
+		probe->square = parts.aa;
+		return true;
+	}
+	return false;
+}
+
+double
+lh_probe_distance(const LhProbe *probe, const void *value)
+{
+	const void *x = ((const LhVector *) value)->x;
+	size_t		n = (size_t) probe->dim;
+	float		ab,
+				bb;
+
+	switch (probe->kind)
+	{
+		case PROBE_L2:
+			return sqrt((double) lh_kern.dist[probe->pair][LH_METRIC_L2SQ] (n, probe->x, x));
+		case PROBE_NEGATIVE_IP:
+			return -(double) lh_kern.dist[probe->pair][LH_METRIC_IP] (n, probe->x, x);
+		case PROBE_L1:
+			return lh_kern.dist[probe->pair][LH_METRIC_L1] (n, probe->x, x);
+		default:
+			lh_kern.cos_many[probe->pair] (n, probe->x, &x, 1, &ab, &bb);
+			return cosine_distance(ab, probe->square, bb);
+	}
+}
+
 /* ---- sparsevec ---- */
 
 LH_FUNCTION(lh_sparsevec_l2_distance);

@@ -1,0 +1,427 @@
+/*
+ * nearest_path.c
+ *	  Planner side of LakehouseNearest: which queries it answers, from which
+ *	  scans, and what it costs.
+ *
+ * The query is one table, ordered by one distance, with a constant LIMIT that
+ * nothing but the scan's own quals stands below of: so nobody will ever ask the
+ * node for more than that many rows.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/tlist.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "hnsw/hnsw.h"
+#include "nearest/nearest.h"
+#include "nearest/nearest_int.h"
+#include "types/pg_compat.h"
+
+static bool enable_nearest = true;
+static set_rel_pathlist_hook_type previous_pathlist = NULL;
+
+/* What a row of an index scan below a filter costs besides the visit of its page: links and codes around it. */
+#define INDEX_ROW_COST		(800 * cpu_operator_cost)
+/* Values longer than this stand beside the table: some pages of two more relations. */
+#define TOASTED_BYTES		2000
+/* An index scan this much dearer than the exact one is not even tried. */
+#define HOPELESS			4.0
+
+typedef struct Wanted
+{
+	OpExpr	   *distance;
+	int			key_arg;		/* the argument that is the table's */
+	int			limit;
+} Wanted;
+
+/* ---- which queries ---- */
+
+static bool
+is_distance_operator(Oid op, Oid type)
+{
+	static const char *const names[] = {"<->", "<#>", "<=>", "<+>", "<~>", "<%>"};
+	static const char *const types[] = {"vector", "halfvec", "sparsevec", "bit"};
+	char	   *name = get_opname(op);
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bool		known = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	for (int i = 0; i < lengthof(types); i++)
+		known |= strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), types[i]) == 0;
+	ReleaseSysCache(tuple);
+	if (!known || name == NULL)
+		return false;
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Is this a distance between something of the table and something that stays the same? */
+static bool
+is_distance(PlannerInfo *root, RelOptInfo *rel, Expr *expr, Wanted *wanted)
+{
+	OpExpr	   *op = (OpExpr *) expr;
+	Relids		left,
+				right;
+
+	if (!IsA(op, OpExpr) || op->opresulttype != FLOAT8OID || list_length(op->args) != 2 ||
+		!is_distance_operator(op->opno, exprType(linitial(op->args))) ||
+		contain_volatile_functions((Node *) op) || contain_subplans((Node *) op))
+		return false;
+	left = pull_varnos(root, linitial(op->args));
+	right = pull_varnos(root, lsecond(op->args));
+	wanted->distance = op;
+	wanted->key_arg = bms_is_empty(left) ? 1 : 0;
+	return bms_is_empty(left) != bms_is_empty(right);
+}
+
+static bool
+find_distance(PlannerInfo *root, RelOptInfo *rel, Wanted *wanted)
+{
+	PathKey    *key = linitial(root->query_pathkeys);
+	ListCell   *lc;
+
+	if (key->pk_strategy != BTLessStrategyNumber || key->pk_nulls_first || key->pk_eclass->ec_has_volatile)
+		return false;
+	foreach(lc, key->pk_eclass->ec_members)
+	{
+		EquivalenceMember *member = lfirst(lc);
+
+		if (bms_equal(member->em_relids, rel->relids) && is_distance(root, rel, member->em_expr, wanted))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_known(Node *limit)
+{
+	return limit == NULL || (IsA(limit, Const) && !((Const *) limit)->constisnull);
+}
+
+/* Is the table's scan all that is below the LIMIT, and the LIMIT what it will be? */
+static bool
+is_plain_query(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	Query	   *query = root->parse;
+
+	return query->commandType == CMD_SELECT && query->rowMarks == NIL && query->setOperations == NULL &&
+		query->limitOption == LIMIT_OPTION_COUNT && query->limitCount != NULL &&
+		is_known(query->limitCount) && is_known(query->limitOffset) &&
+		root->limit_tuples >= 1 && list_length(root->query_pathkeys) == 1 && !root->hasPseudoConstantQuals &&
+		rel->reloptkind == RELOPT_BASEREL && bms_equal(rel->relids, root->all_baserels) &&
+		bms_is_empty(rel->lateral_relids) && !IS_DUMMY_REL(rel) &&
+		rte->rtekind == RTE_RELATION && !rte->inh && rte->tablesample == NULL &&
+		(rte->relkind == RELKIND_RELATION || rte->relkind == RELKIND_MATVIEW);
+}
+
+static bool
+only_columns(PathTarget *target)
+{
+	ListCell   *lc;
+
+	foreach(lc, target->exprs)
+		if (!IsA(lfirst(lc), Var))
+			return false;
+	return true;
+}
+
+static bool
+is_wanted(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, Wanted *wanted)
+{
+	if (!enable_nearest || !is_plain_query(root, rel, rte) || !only_columns(rel->reltarget) ||
+		!find_distance(root, rel, wanted))
+		return false;
+	/* all rows that are wanted are kept in memory */
+	if (root->limit_tuples * (rel->reltarget->width + 100) > (double) work_mem * 1024)
+		return false;
+	wanted->limit = (int) root->limit_tuples;
+	return true;
+}
+
+/* ---- from which scans ---- */
+
+/* Scans that make rows of all that the quals let through, in any order. */
+static bool
+is_plain_scan(Path *path)
+{
+	if (path->param_info != NULL)
+		return false;
+	switch (path->pathtype)
+	{
+		case T_SeqScan:
+		case T_BitmapHeapScan:
+		case T_TidScan:
+		case T_TidRangeScan:
+			return true;
+		case T_IndexScan:
+		case T_IndexOnlyScan:
+			return ((IndexPath *) path)->indexorderbys == NIL;
+		case T_CustomScan:
+			return strcmp(((CustomPath *) path)->methods->CustomName, "LakehouseScan") == 0;
+		default:
+			return false;
+	}
+}
+
+/* A path of our own: add_path() frees those that it thinks nobody needs any more. */
+static Path *
+copy_of(const Path *path)
+{
+	Size		size = sizeof(Path);
+	Path	   *copy;
+
+	if (IsA(path, IndexPath))
+		size = sizeof(IndexPath);
+	else if (IsA(path, BitmapHeapPath))
+		size = sizeof(BitmapHeapPath);
+	else if (IsA(path, TidPath))
+		size = sizeof(TidPath);
+	else if (IsA(path, TidRangePath))
+		size = sizeof(TidRangePath);
+	else if (IsA(path, CustomPath))
+		size = sizeof(CustomPath);
+	copy = palloc(size);
+	memcpy(copy, path, size);
+	return copy;
+}
+
+static Path *
+cheapest_scan(List *paths)
+{
+	Path	   *best = NULL;
+	ListCell   *lc;
+
+	foreach(lc, paths)
+	{
+		Path	   *path = lfirst(lc);
+
+		if (is_plain_scan(path) && (best == NULL || lh_path_is_cheaper(path, best)))
+			best = path;
+	}
+	return best;
+}
+
+static IndexPath *
+search_of(List *paths, const Wanted *wanted)
+{
+	ListCell   *lc;
+
+	foreach(lc, paths)
+	{
+		IndexPath  *path = lfirst(lc);
+
+		if (IsA(path, IndexPath) && path->path.pathtype == T_IndexScan && path->path.param_info == NULL &&
+			list_length(path->indexorderbys) == 1 && lh_hnsw_is_index(path->indexinfo))
+			return path;
+	}
+	return NULL;
+}
+
+/* ---- costs ---- */
+
+/* Sorting pays for this as well, and its estimate does not know, so only the choice of an index looks at it. */
+static bool
+is_toasted(RangeTblEntry *rte, const Wanted *wanted)
+{
+	Node	   *key = list_nth(wanted->distance->args, wanted->key_arg);
+	Relation	rel = table_open(rte->relid, NoLock);
+	bool		toasted = OidIsValid(rel->rd_rel->reltoastrelid) &&
+		get_typavgwidth(exprType(key), -1) < TOASTED_BYTES && exprTypmod(key) * (int) sizeof(float) > TOASTED_BYTES;
+
+	table_close(rel, NoLock);
+	return toasted;
+}
+
+static Cost
+exact_cost(const Path *scan)
+{
+	return scan->total_cost + scan->rows * 2 * cpu_operator_cost;
+}
+
+/* ---- paths and plans ---- */
+
+/*
+ * The children must make rows of the same columns, the compared one among
+ * them.  Scans do so by themselves where all columns are asked for, and all of
+ * them can be told to.
+ */
+static int
+common_columns(const PathTarget *columns, const Wanted *wanted, List *children)
+{
+	Expr	   *key = list_nth(wanted->distance->args, wanted->key_arg);
+	Plan	   *first = linitial(children);
+	TargetEntry *found = tlist_member(key, first->targetlist);
+	bool		same = true;
+	List	   *tlist = NIL;
+	ListCell   *lc;
+
+	foreach(lc, children)
+		same &= equal(((Plan *) lfirst(lc))->targetlist, first->targetlist);
+	if (found && same)
+		return found->resno;
+	foreach(lc, columns->exprs)
+		tlist = lappend(tlist, makeTargetEntry(copyObject(lfirst(lc)), list_length(tlist) + 1, NULL, false));
+	found = tlist_member(key, tlist);
+	if (found == NULL)
+	{
+		found = makeTargetEntry(copyObject(key), list_length(tlist) + 1, NULL, false);
+		tlist = lappend(tlist, found);
+	}
+	foreach(lc, children)
+		((Plan *) lfirst(lc))->targetlist = copyObject(tlist);
+	return found->resno;
+}
+
+static Plan *
+plan_nearest(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *children)
+{
+	CustomScan *scan = makeNode(CustomScan);
+	Wanted		wanted = {linitial(path->custom_private), intVal(lsecond(path->custom_private)), 0};
+	int			key = common_columns(((Path *) linitial(path->custom_paths))->pathtarget, &wanted, children);
+
+	scan->scan.plan.targetlist = tlist;
+	scan->scan.scanrelid = rel->relid;
+	scan->flags = path->flags;
+	scan->custom_plans = children;
+	scan->custom_exprs = list_make1(wanted.distance);
+	scan->custom_scan_tlist = copyObject(((Plan *) linitial(children))->targetlist);
+	scan->custom_private = lcons(lthird(path->custom_private),
+								 lcons(makeInteger(key),
+									   lcons(makeInteger(wanted.key_arg), list_copy_tail(path->custom_private, 3))));
+	scan->methods = &lh_nearest_methods;
+	return &scan->scan.plan;
+}
+
+static const CustomPathMethods path_methods = {
+	.CustomName = "LakehouseNearest",
+	.PlanCustomPath = plan_nearest,
+};
+
+static CustomPath *
+nearest_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, List *children, Cost cost, List *private)
+{
+	CustomPath *path = makeNode(CustomPath);
+	Path	   *exact = llast(children);
+
+	path->path.pathtype = T_CustomScan;
+	path->path.parent = rel;
+	path->path.pathtarget = rel->reltarget;
+	path->path.parallel_safe = rel->consider_parallel && exact->parallel_safe;
+	path->path.parallel_workers = exact->parallel_workers;
+	path->path.pathkeys = root->query_pathkeys;
+	path->path.rows = Min(wanted->limit, exact->rows);
+	path->path.startup_cost = cost;
+	path->path.total_cost = cost + cpu_tuple_cost * path->path.rows;
+	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
+	path->custom_paths = children;
+	path->custom_private = lcons(wanted->distance,
+								 lcons(makeInteger(wanted->key_arg), lcons(makeInteger(wanted->limit), private)));
+	path->methods = &path_methods;
+	return path;
+}
+
+/* With an exponent, or it would be an Integer when a parallel worker has read it. */
+static Node *
+number(double x)
+{
+	return (Node *) makeFloat(psprintf("%.9e", x));
+}
+
+static Path *
+exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
+{
+	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(scan),
+									list_make3(makeBoolean(false), number(1), number(0)));
+
+	lh_path_inherit_disabled(&path->path, scan);
+	return &path->path;
+}
+
+/*
+ * An index scan below a filter whose estimate may be wrong: it may give up and
+ * let the exact child go on.  Its own cost is what it takes to come by enough
+ * rows.  NULL if trying it would be a waste.
+ */
+static Path *
+filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Wanted *wanted, IndexPath *search, Path *scan)
+{
+	double		passing = rel->tuples > 0 ? Min(rel->rows / rel->tuples, 1) : 1;
+	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
+	Cost		row_cost = Max(random_page_cost, 2 * seq_page_cost) + INDEX_ROW_COST;
+	Cost		by_index = search->path.startup_cost + tries * row_cost;
+	Cost		exact = exact_cost(scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
+	bool		forbidden = lh_path_is_disabled(scan);
+	CustomPath *path;
+
+	if (!forbidden && by_index > HOPELESS * exact)
+		return NULL;
+	path = nearest_path(root, rel, wanted, list_make2(search, scan), forbidden ? by_index : Min(by_index, exact),
+						list_make3(makeBoolean(true), number(passing), number(forbidden ? 1e18 : exact / row_cost)));
+	path->path.parallel_safe &= search->path.parallel_safe;
+	path->path.parallel_workers = 0;
+	lh_path_inherit_disabled(&path->path, &search->path);
+	return &path->path;
+}
+
+static void
+pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	Wanted		wanted;
+	IndexPath  *search;
+	Path	   *scan,
+			   *partial,
+			   *filtered = NULL;
+
+	if (previous_pathlist != NULL)
+		previous_pathlist(root, rel, rti, rte);
+	if (!is_wanted(root, rel, rte, &wanted))
+		return;
+	/* an index scan may have driven out all others */
+	scan = cheapest_scan(rel->pathlist);
+	scan = scan ? copy_of(scan) : create_seqscan_path(root, rel, NULL, 0);
+	partial = rel->consider_parallel ? cheapest_scan(rel->partial_pathlist) : NULL;
+	search = search_of(rel->pathlist, &wanted);
+	if (search && rel->baserestrictinfo != NIL && lh_hnsw_fills_limit())
+		filtered = filtered_path(root, rel, rte, &wanted, search, scan);
+	if (filtered)
+	{
+		rel->pathlist = list_delete_ptr(rel->pathlist, search);
+		add_path(rel, filtered);
+		return;
+	}
+	add_path(rel, exact_path(root, rel, &wanted, scan));
+	if (partial)
+		add_partial_path(rel, exact_path(root, rel, &wanted, copy_of(partial)));
+}
+
+void
+lh_nearest_init(void)
+{
+	DefineCustomBoolVariable("lakehouse.enable_nearest",
+							 "Answers ORDER BY distance LIMIT by a scan that keeps the nearest rows.",
+							 "Off, rows are sorted, and index scans below a filter do not change their mind.",
+							 &enable_nearest, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
+	RegisterCustomScanMethods(&lh_nearest_methods);
+	previous_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = pathlist_hook;
+}
