@@ -101,6 +101,24 @@ extern const LhTombstone *lh_tombstone_scan_next(LhTombstoneScan *scan);
 extern void lh_tombstone_scan_delete(LhTombstoneScan *scan);	/* the one last returned */
 extern void lh_tombstone_scan_end(LhTombstoneScan *scan);
 
+/* From one row id to another; none if first > last. */
+typedef struct LhRowRange
+{
+	uint64		first;
+	uint64		last;
+} LhRowRange;
+
+/* What a snapshot sees of a delta in all (tombstone_cache.c). */
+typedef struct LhDeltaSummary
+{
+	LhRowRange	rows;			/* the delta has no others, dead ones included */
+	int64		n_dead;
+	uint64	   *dead;			/* row ids with tombstones, ascending; palloc'd */
+} LhDeltaSummary;
+
+/* False: not for such a delta, or transaction.  !thoroughly: only where it is cheap. */
+extern bool lh_delta_summarize(Relation rel, Snapshot snapshot, bool thoroughly, LhDeltaSummary *summary);
+
 typedef enum LhWho
 {
 	LH_WHO_NOBODY,				/* or one that has aborted */

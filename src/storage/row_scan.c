@@ -70,13 +70,18 @@ struct LhRowScan
 
 	LhDeltaScan *delta;
 
-	const uint64 *version_dead; /* time travel: row ids, ascending, instead of tombstones */
-	int64		n_version_dead;
+	/* dead rows of all files: row ids, ascending; of a version, or all tombstones, */
+	const uint64 *dead;
+	int64		n_dead;
+	bool		dead_known;
+	LhRowRange	delta_rows;		/* and then the delta has no others than these */
+	int			opened_units;
 
 	/* tombstones of the open row group: row ids, ascending */
-	int			n_tombstones;
-	int			max_tombstones;
-	uint64	   *tombstones;
+	int64		n_tombstones;
+	const uint64 *tombstones;	/* into `dead`, or */
+	uint64	   *group_dead;		/* here, [max_group_dead] */
+	int64		max_group_dead;
 	uint8	   *live;			/* [LH_BATCH_ROWS], of the batch */
 
 	LhBatch		batch;			/* lh_row_scan_next() stands in it */
@@ -121,8 +126,9 @@ lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_d
 	LhRowScan  *scan = new_scan(rel);
 
 	scan->files = files;
-	scan->version_dead = dead;
-	scan->n_version_dead = n_dead;
+	scan->dead = dead;
+	scan->n_dead = n_dead;
+	scan->dead_known = true;
 	return scan;
 }
 
@@ -236,66 +242,18 @@ prepare_units(LhRowScan *scan)
 
 /* ---- tombstones ---- */
 
-static void
-add_tombstone(LhRowScan *scan, uint64 row_id)
-{
-	if (scan->n_tombstones == scan->max_tombstones)
-	{
-		scan->max_tombstones = Max(64, scan->max_tombstones * 2);
-		scan->tombstones = scan->tombstones == NULL ?
-			MemoryContextAlloc(scan->cxt, sizeof(uint64) * scan->max_tombstones) :
-			repalloc_huge(scan->tombstones, sizeof(uint64) * scan->max_tombstones);
-	}
-	scan->tombstones[scan->n_tombstones++] = row_id;
-}
-
-static void
-load_version_dead(LhRowScan *scan, const ScanUnit *unit)
+/* The first of n ascending row ids that is not below row_id. */
+static int64
+lower_bound(const uint64 *row_ids, int64 n, uint64 row_id)
 {
 	int64		low = 0;
-	int64		high = scan->n_version_dead;
+	int64		high = n;
 
 	while (low < high)
 	{
 		int64		mid = low + (high - low) / 2;
 
-		if (scan->version_dead[mid] < unit->first)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (; low < scan->n_version_dead && scan->version_dead[low] <= unit->last; low++)
-		add_tombstone(scan, scan->version_dead[low]);
-}
-
-static void
-load_tombstones(LhRowScan *scan, const ScanUnit *unit)
-{
-	LhTombstoneScan *tombs;
-	const LhTombstone *t;
-
-	scan->n_tombstones = 0;
-	load_version_dead(scan, unit);
-	if (!scan->with_delta)
-		return;
-	tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
-	while ((t = lh_tombstone_scan_next(tombs)) != NULL)
-		add_tombstone(scan, t->row_id);
-	lh_tombstone_scan_end(tombs);
-}
-
-/* The first tombstone not below row_id. */
-static int
-find_tombstone(const LhRowScan *scan, uint64 row_id)
-{
-	int			low = 0;
-	int			high = scan->n_tombstones;
-
-	while (low < high)
-	{
-		int			mid = (low + high) / 2;
-
-		if (scan->tombstones[mid] < row_id)
+		if (row_ids[mid] < row_id)
 			low = mid + 1;
 		else
 			high = mid;
@@ -303,44 +261,102 @@ find_tombstone(const LhRowScan *scan, uint64 row_id)
 	return low;
 }
 
+/* Those of one row group, by the delta's index. */
+static void
+scan_tombstones(LhRowScan *scan, const ScanUnit *unit)
+{
+	LhTombstoneScan *tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
+	const LhTombstone *t;
+
+	scan->n_tombstones = 0;
+	while ((t = lh_tombstone_scan_next(tombs)) != NULL)
+	{
+		if (scan->n_tombstones == scan->max_group_dead)
+		{
+			scan->max_group_dead = Max(64, scan->max_group_dead * 2);
+			scan->group_dead = scan->group_dead == NULL ?
+				MemoryContextAlloc(scan->cxt, sizeof(uint64) * scan->max_group_dead) :
+				repalloc_huge(scan->group_dead, sizeof(uint64) * scan->max_group_dead);
+		}
+		scan->group_dead[scan->n_tombstones++] = t->row_id;
+	}
+	scan->tombstones = scan->group_dead;
+	lh_tombstone_scan_end(tombs);
+}
+
+/*
+ * All of the delta at once is cheaper than a part for each unit, but not for a
+ * LIMIT that is content with the first.
+ */
+static void
+summarize_delta(LhRowScan *scan)
+{
+	LhDeltaSummary summary;
+
+	if (scan->dead_known || !scan->with_delta || scan->opened_units++ > 1)
+		return;
+	scan->dead_known = lh_delta_summarize(scan->rel, scan->snapshot, scan->opened_units > 1, &summary);
+	scan->delta_rows = summary.rows;
+	scan->dead = summary.dead;
+	scan->n_dead = summary.n_dead;
+}
+
+static void
+load_tombstones(LhRowScan *scan, const ScanUnit *unit)
+{
+	scan->n_tombstones = 0;
+	if (scan->dead_known)
+	{
+		int64		first = lower_bound(scan->dead, scan->n_dead, unit->first);
+
+		scan->tombstones = scan->dead + first;
+		scan->n_tombstones = lower_bound(scan->tombstones, scan->n_dead - first, unit->last + 1);
+	}
+	else if (scan->with_delta)
+		scan_tombstones(scan, unit);
+}
+
+static void
+bury_row(LhRowScan *scan, LhBatch *batch, int row)
+{
+	if (batch->live == NULL)
+	{
+		if (scan->live == NULL)
+			scan->live = MemoryContextAlloc(scan->cxt, LH_BATCH_ROWS);
+		memset(scan->live, 1, batch->n_rows);
+		batch->live = scan->live;
+	}
+	scan->live[row] = 0;
+}
+
 /* Marks dead rows of the batch; returns how many are left. */
 static int
 bury_batch(LhRowScan *scan, LhBatch *batch)
 {
+	bool		consecutive = scan->reader_file->n_first_row_ids > 0;
+	uint64		first;
 	int			dead = 0;
 	int			i = 0;
-	int			t;
 
 	batch->live = NULL;
 	if (scan->n_tombstones == 0)
 		return batch->n_rows;
-	t = find_tombstone(scan, lh_file_reader_row_id(batch->reader, 0));
-	while (t < scan->n_tombstones && i < batch->n_rows)
+	first = lh_file_reader_row_id(batch->reader, 0);
+	for (int64 t = lower_bound(scan->tombstones, scan->n_tombstones, first); t < scan->n_tombstones; t++)
 	{
-		uint64		row_id = lh_file_reader_row_id(batch->reader, i);
+		uint64		row_id = scan->tombstones[t];
 
-		if (row_id > scan->tombstones[t])
-			t++;
-		else if (row_id < scan->tombstones[t])
-		{
-			/* ids ascend by at least one a row, by exactly one where the catalog has them */
-			if (scan->reader_file->n_first_row_ids > 0)
-				i += (int) Min(scan->tombstones[t] - row_id, (uint64) batch->n_rows);
-			else
-				i++;
-		}
+		if (consecutive)
+			i = (int) Min(row_id - first, (uint64) batch->n_rows);
 		else
-		{
-			if (dead++ == 0)
-			{
-				if (scan->live == NULL)
-					scan->live = MemoryContextAlloc(scan->cxt, LH_BATCH_ROWS);
-				memset(scan->live, 1, batch->n_rows);
-				batch->live = scan->live;
-			}
-			scan->live[i++] = 0;
-			t++;
-		}
+			while (i < batch->n_rows && lh_file_reader_row_id(batch->reader, i) < row_id)
+				i++;
+		if (i == batch->n_rows)
+			break;
+		if (!consecutive && lh_file_reader_row_id(batch->reader, i) != row_id)
+			continue;
+		bury_row(scan, batch, i);
+		dead++;
 	}
 	return batch->n_rows - dead;
 }
@@ -433,8 +449,12 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 	ScanUnit   *unit = &scan->units[scan->unit];
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 
+	summarize_delta(scan);
 	if (unit->file == NULL)
-		scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last, scan->want_dead);
+	{
+		if (!scan->dead_known || (unit->first <= scan->delta_rows.last && scan->delta_rows.first <= unit->last))
+			scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last, scan->want_dead);
+	}
 	else
 	{
 		LhFileReader *reader = reader_of(scan, unit, desc, &scan->ahead_reader);
@@ -550,8 +570,8 @@ lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBa
 			return false;
 		if (scan->units[scan->unit].file == NULL)
 		{
-			const LhDeltaRow *row = lh_delta_scan_next(scan->delta,
-													   forward ? ForwardScanDirection : BackwardScanDirection);
+			const LhDeltaRow *row = scan->delta == NULL ? NULL :
+				lh_delta_scan_next(scan->delta, forward ? ForwardScanDirection : BackwardScanDirection);
 
 			if (row != NULL)
 			{

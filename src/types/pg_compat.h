@@ -274,6 +274,13 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 
 /* ---- the rest ---- */
 
+/* old_snapshot_threshold went with 17. */
+#if PG_VERSION_NUM >= 170000
+#define lh_test_for_old_snapshot(snapshot, rel, page) ((void) (snapshot))
+#else
+#define lh_test_for_old_snapshot(snapshot, rel, page) TestForOldSnapshot(snapshot, rel, page)
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define lh_vacuum_delay_point() vacuum_delay_point(false)
 #else
