@@ -8,9 +8,7 @@ $$;
 
 CREATE FUNCTION diff.publish(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF diff.is_lake(relation) THEN
-		PERFORM lakehouse.publish(relation);
-	END IF;
+	PERFORM lakehouse.publish(relid) FROM pg_partition_tree(relation) WHERE isleaf AND diff.is_lake(relid);
 END $$;
 
 CREATE FUNCTION diff.digest(query text) RETURNS text LANGUAGE plpgsql AS $$
@@ -72,4 +70,65 @@ BEGIN
 		RETURN diff.digest(format('SELECT %s FROM diff.%I', was, mark));
 	END IF;
 	RETURN diff.digest(format('SELECT %s FROM %s TABLESAMPLE lakehouse.as_of_snapshot(%s)', cols, m.rel::regclass, m.snapshot_id));
+END $$;
+
+-- Triggers: what a statement changed, and what is still there when it is asked at commit.
+CREATE TABLE diff.notes (what text, o bigint, n bigint, o_sum bigint, n_sum bigint) USING heap;
+
+CREATE FUNCTION diff.note_both() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO diff.notes SELECT 'both', (SELECT count(*) FROM o), (SELECT count(*) FROM n), (SELECT sum(c1) FROM o), (SELECT sum(c1) FROM n);
+	RETURN NULL;
+END $$;
+
+CREATE FUNCTION diff.note_new() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO diff.notes SELECT 'new', NULL, count(*), NULL, sum(c1) FROM n;
+	RETURN NULL;
+END $$;
+
+CREATE FUNCTION diff.note_old() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO diff.notes SELECT 'old', count(*), NULL, sum(c1) FROM o;
+	RETURN NULL;
+END $$;
+
+-- A row that is not what the statement made of it, or stays away.
+CREATE FUNCTION diff.bump() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.c2 % 11 = 5 THEN
+		RETURN NULL;
+	END IF;
+	NEW.c3 := left(NEW.c3, 40) || '^';
+	RETURN NEW;
+END $$;
+
+CREATE FUNCTION diff.still_there() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	found bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FROM %s WHERE c1 = $1', TG_RELID::regclass) INTO found USING NEW.c1;
+	INSERT INTO diff.notes VALUES ('late', NEW.c1, found);
+	RETURN NULL;
+END $$;
+
+-- Looks, in the middle of a statement, at what is there, and undoes what it did itself.
+CREATE FUNCTION diff.probe(relation regclass, i int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	found bigint;
+BEGIN
+	IF i % 7 = 0 THEN
+		BEGIN
+			EXECUTE format('SELECT count(*) FROM %s', relation) INTO found;
+			EXECUTE format('DELETE FROM %s', relation);
+			IF i % 2 = 0 THEN
+				RAISE EXCEPTION 'undone';
+			END IF;
+			EXECUTE format('SELECT count(*) FROM %s', relation) INTO found;
+			RAISE EXCEPTION 'undone, too';
+		EXCEPTION WHEN raise_exception THEN NULL;
+		END;
+		INSERT INTO diff.notes VALUES ('probe', i, found);
+	END IF;
+	RETURN i;
 END $$;

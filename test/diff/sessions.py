@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random differential test of concurrent sessions: heap against lakehouse.
 
-    sessions.py [--seed S] [--statements N] [--out DIR]
+    sessions.py [--seed S] [--statements N] [--keep-going] [--no-shorten]
 
 Three psql sessions take turns at single-row writes, locks, savepoints, keys and
 prepared transactions, while a fourth publishes and vacuums.  Who comes next, and
@@ -508,8 +508,12 @@ def serializable_turns(r):
             f"INSERT INTO k SELECT {10 + j}, {10 + j}, count(*) FROM k WHERE id = {i} ON CONFLICT DO NOTHING RETURNING v",
             f"INSERT INTO c SELECT {i}, 1, sum(v) FROM k ON CONFLICT DO NOTHING RETURNING v",
             f"INSERT INTO k SELECT {i}, {i}, sum(v) FROM c ON CONFLICT DO NOTHING RETURNING v",
-            f"UPDATE c SET v = (SELECT sum(v) FROM k) WHERE id = {i} RETURNING v", f"DELETE FROM c WHERE id = {i} RETURNING v"])
-    scripts = [["BEGIN ISOLATION LEVEL SERIALIZABLE"] + [one() for _ in range(r.randint(2, 3))] + ["COMMIT"]
+            f"UPDATE c SET v = (SELECT sum(v) FROM k) WHERE id = {i} RETURNING v", f"DELETE FROM c WHERE id = {i} RETURNING v",
+            # b has no key: there a statement's rows go to a file
+            "SELECT count(*), sum(v) FROM b", f"SELECT count(*) FROM b WHERE v = {i}",
+            f"INSERT INTO b SELECT v FROM k WHERE id <= {i} RETURNING v", "INSERT INTO b SELECT count(*) FROM b RETURNING v"])
+    begin = ["BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL lakehouse.bulk_threshold = ", "; SET LOCAL enable_seqscan = "]
+    scripts = [[begin[0] + str(r.choice([0, 1, 1000])) + begin[1] + r.choice(["on", "off"])] + [one() for _ in range(r.randint(2, 3))] + ["COMMIT"]
                for _ in range(N_SESSIONS)]
     turns = [i for i, script in enumerate(scripts) for _ in script]
     r.shuffle(turns)
@@ -531,7 +535,7 @@ def serializable_episode(side, lines, scripts, order, r):
                 order.append(who)
                 who = open_[0]
             if r.random() < 0.1:
-                side.publish(r.choice(["k", "c"]))
+                side.publish(r.choice("kcb"))
             answer, done, waiting = side.take_turn(who, scripts[who][at[who]])
             at[who] += 1
             for i, lines_ in list(done.items()) + ([] if answer is None else [(who, answer)]):
@@ -550,7 +554,7 @@ def some_serial_order(side, lines, scripts, answers, finished, contents):
     for order in itertools.permutations(finished):
         reset(side, lines)
         if all(side.control.ask(sql) == answers[i][n] for i in order for n, sql in enumerate(scripts[i])) and \
-                [side.control.ask(f"SELECT * FROM {t}") for t in "kc"] == contents:
+                [side.control.ask(f"SELECT * FROM {t}") for t in "kcb"] == contents:
             return True
         side.control.ask("ROLLBACK")
     return False
@@ -561,18 +565,19 @@ def some_serial_order(side, lines, scripts, answers, finished, contents):
 def run_serializable(sides, seed, n_episodes):
     r = random.Random(seed)
     heap, lake = sides
-    setup = ["CREATE TABLE k (id int PRIMARY KEY, u int, v int, w text)", "CREATE TABLE c (id int PRIMARY KEY, k int, v int)"]
+    setup = ["CREATE TABLE k (id int PRIMARY KEY, u int, v int, w text)", "CREATE TABLE c (id int PRIMARY KEY, k int, v int)",
+             "CREATE TABLE b (v int)"] + ["CREATE INDEX ON b (v)"] * (r.random() < 0.5)
     n, failed = 0, 0
     for side in sides:
         side.setup(setup)
     for episode_n in range(n_episodes):
-        lines = ["TRUNCATE k, c", "INSERT INTO k SELECT i, i, i FROM generate_series(1, 3) i",
-                 "INSERT INTO c SELECT i, i, i FROM generate_series(1, 2) i"] + ["PUBLISH k", "PUBLISH c"] * (r.random() < 0.5)
+        lines = ["TRUNCATE k, c, b", "INSERT INTO b VALUES (1), (2)", "INSERT INTO k SELECT i, i, i FROM generate_series(1, 3) i",
+                 "INSERT INTO c SELECT i, i, i FROM generate_series(1, 2) i"] + ["PUBLISH k", "PUBLISH c", "PUBLISH b"] * (r.random() < 0.5)
         scripts, order = serializable_turns(r)
         answers, finished = serializable_episode(lake, lines, scripts, list(order), r)
         n += sum(len(s) for s in scripts)
         failed += N_SESSIONS - len(finished)
-        contents = [lake.control.ask(f"SELECT * FROM {t}") for t in "kc"]
+        contents = [lake.control.ask(f"SELECT * FROM {t}") for t in "kcb"]
         if not some_serial_order(heap, lines, scripts, answers, finished, contents):
             print(f"sessions: seed {seed}, serializable episode {episode_n}: {finished} fit no serial order\n{lines}\n{order}")
             for script, answer in zip(scripts, answers):
@@ -582,7 +587,7 @@ def run_serializable(sides, seed, n_episodes):
     return n, failed, True
 
 
-def run_seed(sides, seed, n_statements):
+def run_seed(sides, seed, n_statements, shortens):
     generator = Generator(seed)
     setup = generator.schema()
     for side in sides:
@@ -603,6 +608,8 @@ def run_seed(sides, seed, n_statements):
         at = differs(same_waits(heap), same_waits(lake))
         if at is not None:
             report(seed, number, setup, lines, turns, at, heap, lake)
+            if not shortens:
+                return n, waits, False
             turns, lines, best = shorten(sides, setup, list(lines), list(turns), at)
             if best is None:
                 print("sessions: does not differ when played again")
@@ -619,11 +626,12 @@ def main():
     parser.add_argument("--statements", type=int, default=int(os.environ.get("N", 4000)))
     parser.add_argument("--per-seed", type=int, default=400)
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--no-shorten", action="store_true")
     args = parser.parse_args()
     sides = [Side("heap"), Side("lakehouse")]
     done, waits, failures, seed, bad = 0, 0, 0, args.seed, 0
     while done < args.statements:
-        n, w, same = run_seed(sides, seed, args.per_seed * 3 // 4)
+        n, w, same = run_seed(sides, seed, args.per_seed * 3 // 4, not args.no_shorten)
         m, f, serial = run_serializable(sides, seed, args.per_seed // 60) if same else (0, 0, True)
         done, waits, failures = done + n + m, waits + w, failures + f
         if not (same and serial):
