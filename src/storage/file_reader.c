@@ -272,6 +272,26 @@ lh_file_reader_batch(LhFileReader *reader, int64 start, int n)
 	reader->batch_rows = n;
 }
 
+/*
+ * Rows one at a time: a row of the current batch is not decoded again, and
+ * who asks for one row after the other gets larger and larger batches.
+ */
+int
+lh_file_reader_row(LhFileReader *reader, int row_group, int64 place)
+{
+	int64		end = reader->batch_start + reader->batch_rows;
+	bool		same_group = reader->group->row_group == row_group;
+	int			n = 1;
+
+	if (same_group && place >= reader->batch_start && place < end)
+		return (int) (place - reader->batch_start);
+	if (same_group && place == end)
+		n = Max(1, Min(reader->batch_rows * 2, LH_BATCH_ROWS));
+	lh_file_reader_group(reader, row_group);
+	lh_file_reader_batch(reader, place, (int) Min(n, lh_file_reader_group_rows(reader) - place));
+	return 0;
+}
+
 static const LhPqChunk *
 leaf_chunk(const LhFileReader *reader, const GroupState *group, int leaf)
 {
@@ -759,6 +779,7 @@ load_row_ids(LhFileReader *reader, int page, int64 first, int64 end)
 		memcpy(group->row_ids + (row - first), read_leaf(reader, reader->row_id_leaf)->values.i64,
 			   sizeof(int64) * n);
 	}
+	drop_batch(reader);			/* nobody wants other columns of all these rows */
 	group->row_id_first = first;
 	group->n_row_ids = (int) (end - first);
 	group->row_id_page = page;

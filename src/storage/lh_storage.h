@@ -255,6 +255,9 @@ extern int64 lh_file_reader_group_rows(const LhFileReader *reader);
 /* Rows [start, start + n) of the row group, n <= LH_BATCH_ROWS. Ends the batch before. */
 extern void lh_file_reader_batch(LhFileReader *reader, int64 start, int n);
 
+/* For who wants single rows: makes a batch that has this one, and returns where. */
+extern int	lh_file_reader_row(LhFileReader *reader, int row_group, int64 place);
+
 /*
  * Values of a column for the whole batch: arrays of the batch's length, valid
  * until the next batch, as by-reference data is.

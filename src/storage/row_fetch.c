@@ -187,10 +187,8 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 		lh_file_reader_find(reader, row_id, &row_group, &place);
 	Assert(there);
 	(void) there;
-	lh_file_reader_group(reader, row_group);
-	lh_file_reader_batch(reader, place, 1);
 	row->reader = reader;
-	row->row = 0;
+	row->row = lh_file_reader_row(reader, row_group, place);
 	row->xmin = lh_file_inserter(fetch->file);
 	row->cmin = FirstCommandId;
 	MemoryContextSwitchTo(old);
