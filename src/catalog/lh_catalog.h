@@ -78,6 +78,13 @@ extern void lh_metapage_note_removal(Relation rel);
 extern bool lh_metapage_removed_since(Relation rel, TransactionId horizon);
 
 /*
+ * The full transaction id of who last took files out of the table; 0 nobody.
+ * He says so before he commits.  Cheap: no lock is taken.
+ */
+extern uint64 lh_metapage_change(Relation rel);
+extern void lh_metapage_note_change(Relation rel);
+
+/*
  * Row ids are settled when all transactions that might have got one below have
  * ended before the horizon: a row that is nowhere then, never will be
  * anywhere.  _settle moves the border on, if it can, and returns it.

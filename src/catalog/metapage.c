@@ -50,6 +50,7 @@
  *     72    8  row ids below this are settled, see lh_metapage_settle()
  *     80    8  row ids below this will be when all transactions before
  *     88    8  this full transaction id have ended
+ *     96    8  full transaction id that last took files out of the table; 0 none
  */
 typedef struct MetaPageDisk
 {
@@ -66,9 +67,10 @@ typedef struct MetaPageDisk
 	uint64		settled_row_id;
 	uint64		pending_row_id;
 	uint64		pending_xid;
+	uint64		changer;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 96, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 104, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -343,6 +345,28 @@ lh_metapage_note_removal(Relation rel)
 	meta->remover = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	log_metapage(rel, buffer, meta->next_row_id);
 	UnlockReleaseBuffer(buffer);
+}
+
+void
+lh_metapage_note_change(Relation rel)
+{
+	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+
+	meta->changer = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	log_metapage(rel, buffer, meta->next_row_id);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* One aligned word, and whose commit we have seen has written it before. */
+uint64
+lh_metapage_change(Relation rel)
+{
+	Buffer		buffer = ReadBuffer(rel, METAPAGE_BLKNO);
+	uint64		change = *(volatile uint64 *) &PageGetMeta(BufferGetPage(buffer))->changer;
+
+	ReleaseBuffer(buffer);
+	return change;
 }
 
 bool

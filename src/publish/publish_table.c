@@ -227,6 +227,8 @@ stamp_files(const LhIcebergCommit *commit, int64 seq)
 {
 	ListCell   *lc;
 
+	if (commit->removed != NIL || commit->retired != NIL)
+		lh_metapage_note_change(commit->rel);
 	foreach(lc, commit->added)
 		lh_file_stamp(lfirst(lc), seq, 0);
 	foreach(lc, commit->removed)

@@ -416,11 +416,12 @@ extern bool lh_marks_dead_to_all(const LhRowMarks *m, struct GlobalVisState *vis
 
 /*
  * Is the row there, for a snapshot that is no MVCC snapshot?  With
- * SnapshotDirty it fills in who must be waited for.  Reads no object and takes
+ * SnapshotDirty it fills in who must be waited for.  If not, *all_dead, which may be NULL, says
+ * whether it is for nobody.  Reads no object and takes
  * no lock that the inserting statement does not hold already: unique checks
  * call it with an index page locked.
  */
-extern bool lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot);
+extern bool lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead);
 
 /* ---- the slot of scans (row_slot.c): decodes columns when somebody looks at them ---- */
 
@@ -499,6 +500,22 @@ extern void lh_deltas_forget(SubTransactionId subid);
 
 extern void lh_statement_forget(void);	/* at the end of a transaction */
 extern void lh_statement_subxact_end(SubTransactionId subid, SubTransactionId parent, bool commit);
+
+/* ---- which file holds a row (file_cache.c) ---- */
+
+extern LhFile *lh_file_copy(const LhFile *file);	/* without the footer */
+
+typedef struct LhCachedFile LhCachedFile;
+
+/* NULL: not known, ask lh_file_find() and _put the answer.  What was found must be released. */
+extern LhCachedFile *lh_file_cache_find(Relation rel, int64 storage_id, uint64 row_id, Snapshot snapshot,
+										LhFileHolds holds, void *arg);
+extern const LhFile *lh_cached_file(const LhCachedFile *entry);
+extern void lh_file_cache_release(LhCachedFile *entry);
+
+/* `change`: what lh_metapage_change() said before the catalog was asked. */
+extern void lh_file_cache_put(const LhFile *file, Snapshot snapshot, uint64 change);
+extern void lh_file_cache_end(bool transaction);	/* or, if false, of a subtransaction that aborts */
 
 /* ---- places of rows, and position delete files (locate.c, delete_file.c) ---- */
 

@@ -43,15 +43,15 @@ drop(CachedReader *entry)
 	memset(entry, 0, sizeof(*entry));
 }
 
-static LhFile *
-copy_file(const LhFile *file)
+LhFile *
+lh_file_copy(const LhFile *file)
 {
 	LhFile	   *copy = palloc(sizeof(LhFile));
 
 	*copy = *file;
 	copy->location = pstrdup(file->location);
 	copy->name = pstrdup(file->name);
-	copy->footer = NULL;		/* the reader has parsed it */
+	copy->footer = NULL;
 	if (file->n_first_row_ids > 0)
 	{
 		copy->first_row_ids = palloc(sizeof(int64) * file->n_first_row_ids);
@@ -117,7 +117,7 @@ lh_reader_borrow(const LhFile *file, TupleDesc desc)
 	fresh.cxt = cxt;
 	fresh.file_id = file->file_id;
 	fresh.desc = CreateTupleDescCopyConstr(desc);
-	fresh.reader = lh_file_reader_open_sparse(file, copy_file(file), fresh.desc);
+	fresh.reader = lh_file_reader_open_sparse(file, lh_file_copy(file), fresh.desc);
 	fresh.lent = true;
 	fresh.used = ++tick;
 	MemoryContextSwitchTo(old);

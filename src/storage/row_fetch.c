@@ -25,7 +25,8 @@ struct LhRowFetch
 	bool		has_delta;
 	LhDeltaScan *delta;			/* holds the last tuple */
 	Snapshot	delta_snapshot; /* of that scan */
-	LhFile	   *file;			/* NULL: none */
+	const LhFile *file;			/* NULL: none */
+	LhCachedFile *cached;		/* that file is of; NULL: it is in file_cxt */
 	LhFileReader *reader;		/* borrowed; NULL: not read yet */
 	Snapshot	file_snapshot;	/* that saw the file */
 	CommandId	file_curcid;
@@ -101,6 +102,9 @@ static void
 forget_file(LhRowFetch *fetch)
 {
 	return_reader(fetch);
+	if (fetch->cached != NULL)
+		lh_file_cache_release(fetch->cached);
+	fetch->cached = NULL;
 	fetch->file = NULL;
 	MemoryContextReset(fetch->file_cxt);
 }
@@ -147,6 +151,26 @@ holds(const LhFile *file, void *arg)
 	return lh_file_reader_find(open_reader(h->fetch, file, h->desc), h->row_id, &row_group, &place);
 }
 
+/* Asks the catalog. */
+static const LhFile *
+look_up_file(LhRowFetch *fetch, Holds *h, Snapshot snapshot)
+{
+	uint64		change = lh_metapage_change(fetch->rel);
+	bool		current = IsMVCCSnapshot(snapshot) || snapshot->snapshot_type == SNAPSHOT_SELF;
+	LhFile	   *file = NULL;
+
+	/* who wants any place of the row, is best served with the current one */
+	if (snapshot == SnapshotAny)
+		file = lh_file_find(fetch->storage_id, h->row_id, SnapshotSelf, holds, h);
+	if (file != NULL)
+		current = true;
+	else
+		file = lh_file_find(fetch->storage_id, h->row_id, snapshot, holds, h);
+	if (file != NULL && current)
+		lh_file_cache_put(file, snapshot, change);
+	return file;
+}
+
 static bool
 find_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot)
 {
@@ -162,11 +186,8 @@ find_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot)
 	forget_file(fetch);
 	lh_metapage_check_snapshot(fetch->rel, snapshot);
 	old = MemoryContextSwitchTo(fetch->file_cxt);
-	/* who wants any place of the row, is best served with the current one */
-	if (snapshot == SnapshotAny)
-		fetch->file = lh_file_find(fetch->storage_id, row_id, SnapshotSelf, holds, &h);
-	if (fetch->file == NULL)
-		fetch->file = lh_file_find(fetch->storage_id, row_id, snapshot, holds, &h);
+	fetch->cached = lh_file_cache_find(fetch->rel, fetch->storage_id, row_id, snapshot, holds, &h);
+	fetch->file = fetch->cached != NULL ? lh_cached_file(fetch->cached) : look_up_file(fetch, &h, snapshot);
 	MemoryContextSwitchTo(old);
 	fetch->file_snapshot = snapshot;
 	fetch->file_curcid = curcid;
@@ -219,7 +240,7 @@ lh_row_fetch_end(LhRowFetch *fetch)
 {
 	if (fetch->delta != NULL)
 		lh_delta_scan_end(fetch->delta);
-	return_reader(fetch);
+	forget_file(fetch);
 	MemoryContextDelete(fetch->cxt);
 }
 
@@ -249,10 +270,14 @@ is_in_file(Relation rel, uint64 row_id, Snapshot snapshot)
 {
 	LhRowFetch *fetch = lh_row_fetch_begin(rel);
 	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
+	Holds		h = {fetch, row_id, RelationGetDescr(rel)};
 	SnapshotData dirty;
 	bool		found;
 
-	if (snapshot->snapshot_type == SNAPSHOT_DIRTY || snapshot->snapshot_type == SNAPSHOT_SELF)
+	fetch->cached = lh_file_cache_find(rel, fetch->storage_id, row_id, SnapshotAny, holds, &h);
+	if (fetch->cached != NULL)
+		found = true;
+	else if (snapshot->snapshot_type == SNAPSHOT_DIRTY || snapshot->snapshot_type == SNAPSHOT_SELF)
 		found = is_in_committed_file(fetch, row_id);
 	else
 		found = find_file(fetch, row_id, RelationGetDescr(rel), snapshot);
@@ -306,10 +331,40 @@ judge_deleter(const LhRowMarks *m, Snapshot snapshot)
 }
 
 bool
-lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot)
+lh_marks_dead_to_all(const LhRowMarks *m, GlobalVisState *vistest)
 {
-	LhMarks    *marks;
+	if (m->deleter == LH_WHO_COMMITTED)
+		return !TransactionIdIsNormal(m->delete_xid) || /* frozen */
+			GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
+	return m->inserter == LH_WHO_NOBODY && m->insert_aborted;
+}
+
+static void
+look_once(Relation rel, uint64 row_id, LhRowMarks *m)
+{
+	LhMarks    *marks = lh_marks_begin(rel, AccessShareLock);
+
+	lh_marks_look(marks, row_id, m);
+	lh_marks_end(marks);
+}
+
+static bool
+judge_liveness(Relation rel, uint64 row_id, const LhRowMarks *m, Snapshot snapshot)
+{
+	if (snapshot->snapshot_type == SNAPSHOT_ANY)
+		return m->inserter != LH_WHO_NOBODY || is_in_file(rel, row_id, snapshot);
+	if (!judge_deleter(m, snapshot))
+		return false;
+	if (m->inserter != LH_WHO_NOBODY && (m->in_delta || m->inserter != LH_WHO_COMMITTED))
+		return judge_inserter(m, snapshot);
+	return is_in_file(rel, row_id, snapshot);
+}
+
+bool
+lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead)
+{
 	LhRowMarks	m;
+	bool		live;
 
 	Assert(!IsMVCCSnapshot(snapshot));
 	if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
@@ -319,31 +374,18 @@ lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot)
 	}
 	if (!lh_delta_exists(rel))
 		return is_in_file(rel, row_id, snapshot);
-	marks = lh_marks_begin(rel, AccessShareLock);
-	lh_marks_look(marks, row_id, &m);
-	lh_marks_end(marks);
-	if (snapshot->snapshot_type == SNAPSHOT_ANY)
-		return m.inserter != LH_WHO_NOBODY || is_in_file(rel, row_id, snapshot);
-	if (!judge_deleter(&m, snapshot))
-		return false;
-	if (m.inserter != LH_WHO_NOBODY && (m.in_delta || m.inserter != LH_WHO_COMMITTED))
-		return judge_inserter(&m, snapshot);
-	return is_in_file(rel, row_id, snapshot);
+	look_once(rel, row_id, &m);
+	live = judge_liveness(rel, row_id, &m, snapshot);
+	if (!live && all_dead != NULL)
+		*all_dead = m.deleter != LH_WHO_NOBODY ? lh_marks_dead_to_all(&m, GlobalVisTestFor(rel)) :
+			lh_row_is_dead_to_all(rel, row_id);
+	return live;
 }
 
 static bool
 in_any_file(const LhFile *file, void *arg)
 {
 	return true;
-}
-
-bool
-lh_marks_dead_to_all(const LhRowMarks *m, GlobalVisState *vistest)
-{
-	if (m->deleter == LH_WHO_COMMITTED)
-		return !TransactionIdIsNormal(m->delete_xid) || /* frozen */
-			GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
-	return m->inserter == LH_WHO_NOBODY && m->insert_aborted;
 }
 
 /*
@@ -355,15 +397,12 @@ bool
 lh_row_is_dead_to_all(Relation rel, uint64 row_id)
 {
 	GlobalVisState *vistest = GlobalVisTestFor(rel);
-	LhMarks    *marks;
 	LhRowMarks	m;
 	LhIdentity	identity;
 
 	if (!lh_delta_exists(rel))
 		return false;
-	marks = lh_marks_begin(rel, AccessShareLock);
-	lh_marks_look(marks, row_id, &m);
-	lh_marks_end(marks);
+	look_once(rel, row_id, &m);
 	if (lh_marks_dead_to_all(&m, vistest))
 		return true;
 	if (m.deleter != LH_WHO_NOBODY)

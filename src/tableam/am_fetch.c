@@ -40,7 +40,7 @@ fetch_row(LhRowFetch *fetch, Relation rel, ItemPointer tid, Snapshot snapshot, T
 
 	if (asks_for_liveness(snapshot))
 	{
-		if (!lh_row_is_live(rel, row_id, snapshot))
+		if (!lh_row_is_live(rel, row_id, snapshot, NULL))
 			return false;
 		snapshot = SnapshotAny;
 	}
@@ -78,7 +78,7 @@ is_visible(Relation rel, uint64 row_id, Snapshot snapshot)
 	bool		found;
 
 	if (asks_for_liveness(snapshot))
-		return lh_row_is_live(rel, row_id, snapshot);
+		return lh_row_is_live(rel, row_id, snapshot, NULL);
 	fetch = lh_row_fetch_begin(rel);
 	found = lh_row_fetch(fetch, row_id, RelationGetDescr(rel), snapshot, &row);
 	lh_row_fetch_end(fetch);
@@ -182,12 +182,8 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	}
 	if (asks_for_liveness(snapshot))
 	{
-		if (!lh_row_is_live(rel, lh_tid_to_row_id(tid), snapshot))
-		{
-			if (all_dead != NULL)
-				*all_dead = lh_row_is_dead_to_all(rel, lh_tid_to_row_id(tid));
+		if (!lh_row_is_live(rel, lh_tid_to_row_id(tid), snapshot, all_dead))
 			return false;
-		}
 		lh_slot_store_unread(slot, rel, tid);
 		return true;
 	}

@@ -146,6 +146,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			lh_statement_forget();
 			lh_reader_forget_lent();
+			lh_file_cache_end(true);
 			lh_deltas_forget(InvalidSubTransactionId);
 			lh_own_dead_forget(true);
 			break;
@@ -163,6 +164,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 	{
 		lh_statement_subxact_end(subid, parent, false);
 		lh_deltas_forget(subid);
+		lh_file_cache_end(false);
 		lh_own_dead_forget(false);
 	}
 }
