@@ -36,12 +36,12 @@ struct LhDeltaScan
 	int			max_tids;
 };
 
-LhDeltaScan *
-lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, bool with_dead)
+static LhDeltaScan *
+begin_scan(const Delta *delta, Snapshot snapshot, uint64 first, uint64 last, bool with_dead)
 {
 	LhDeltaScan *scan = palloc0(sizeof(LhDeltaScan));
 
-	delta_open(rel, AccessShareLock, &scan->delta);
+	scan->delta = *delta;
 	scan->cxt = CurrentMemoryContext;
 	scan->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse delta row", ALLOCSET_SMALL_SIZES);
 	delta_index_begin(&scan->index, &scan->delta, snapshot);
@@ -49,6 +49,24 @@ lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, 
 	scan->with_gone = snapshot == SnapshotAny;
 	lh_delta_scan_range(scan, first, last);
 	return scan;
+}
+
+LhDeltaScan *
+lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, bool with_dead)
+{
+	Delta		delta;
+
+	delta_open(rel, AccessShareLock, &delta);
+	return begin_scan(&delta, snapshot, first, last, with_dead);
+}
+
+LhDeltaScan *
+lh_delta_scan_begin_brief(Relation rel, Snapshot snapshot, uint64 first, uint64 last, bool with_dead)
+{
+	Delta		delta;
+
+	delta_borrow(rel, AccessShareLock, &delta);
+	return begin_scan(&delta, snapshot, first, last, with_dead);
 }
 
 void

@@ -54,6 +54,10 @@ extern void lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succ
 
 /* Scans rows by row id, from `first` to `last`; dead ones only if with_dead. */
 extern LhDeltaScan *lh_delta_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last, bool with_dead);
+
+/* The same, cheaper, for who ends it before he returns to the executor. */
+extern LhDeltaScan *lh_delta_scan_begin_brief(Relation rel, Snapshot snapshot, uint64 first, uint64 last,
+											  bool with_dead);
 extern void lh_delta_scan_range(LhDeltaScan *scan, uint64 first, uint64 last);	/* begins anew */
 extern const LhDeltaRow *lh_delta_scan_next(LhDeltaScan *scan, ScanDirection direction);
 
@@ -402,6 +406,7 @@ extern void lh_row_scan_end(LhRowScan *scan);
 typedef struct LhRowFetch LhRowFetch;
 
 extern LhRowFetch *lh_row_fetch_begin(Relation rel);
+extern LhRowFetch *lh_row_fetch_begin_brief(Relation rel);	/* ended before the caller returns */
 extern bool lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row);
 extern void lh_row_fetch_end(LhRowFetch *fetch);
 

@@ -23,6 +23,7 @@ struct LhRowFetch
 	Relation	rel;
 	int64		storage_id;
 	bool		has_delta;
+	bool		brief;
 	LhDeltaScan *delta;			/* holds the last tuple */
 	Snapshot	delta_snapshot; /* of that scan */
 	const LhFile *file;			/* NULL: none */
@@ -48,6 +49,15 @@ lh_row_fetch_begin(Relation rel)
 	return fetch;
 }
 
+LhRowFetch *
+lh_row_fetch_begin_brief(Relation rel)
+{
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+
+	fetch->brief = true;
+	return fetch;
+}
+
 /* ---- the delta ---- */
 
 static bool
@@ -64,7 +74,8 @@ fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row
 		fetch->delta = NULL;
 	}
 	if (fetch->delta == NULL)
-		fetch->delta = lh_delta_scan_begin(fetch->rel, snapshot, row_id, row_id, snapshot == SnapshotAny);
+		fetch->delta = (fetch->brief ? lh_delta_scan_begin_brief : lh_delta_scan_begin)
+			(fetch->rel, snapshot, row_id, row_id, snapshot == SnapshotAny);
 	else
 		lh_delta_scan_range(fetch->delta, row_id, row_id);
 	fetch->delta_snapshot = snapshot;

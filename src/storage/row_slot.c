@@ -64,7 +64,7 @@ read_row(TupleTableSlot *slot)
 {
 	LhSlot	   *lslot = (LhSlot *) slot;
 	Relation	rel = lslot->unread;
-	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	LhRowFetch *fetch = lh_row_fetch_begin_brief(rel);
 	TupleTableSlot *row_slot = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, lh_slot_callbacks(rel));
 	int			natts = slot->tts_tupleDescriptor->natts;
 	LhRow		row;

@@ -58,7 +58,7 @@ lh_tuple_fetch_row_version(Relation rel, ItemPointer tid, Snapshot snapshot, Tup
 	if (!is_valid_tid(tid))
 		return false;
 	lh_statement_sync(rel, snapshot);
-	fetch = lh_row_fetch_begin(rel);
+	fetch = lh_row_fetch_begin_brief(rel);
 	PredicateLockTID(rel, tid, snapshot, InvalidTransactionId);
 	found = fetch_row(fetch, rel, tid, snapshot, slot, &row);
 	if (found)

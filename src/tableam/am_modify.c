@@ -94,7 +94,7 @@ fails_crosscheck(Relation rel, uint64 row_id, Snapshot crosscheck)
 
 	if (crosscheck == InvalidSnapshot)
 		return false;
-	fetch = lh_row_fetch_begin(rel);
+	fetch = lh_row_fetch_begin_brief(rel);
 	found = lh_row_fetch(fetch, row_id, RelationGetDescr(rel), crosscheck, &row);
 	lh_row_fetch_end(fetch);
 	return !found;
@@ -194,7 +194,7 @@ update_lock_mode(Relation rel, uint64 row_id, TupleTableSlot *slot)
 
 	if (bms_is_empty(keys))
 		return mode;
-	fetch = lh_row_fetch_begin(rel);
+	fetch = lh_row_fetch_begin_brief(rel);
 	if (!lh_row_fetch(fetch, row_id, RelationGetDescr(rel), SnapshotAny, &row) ||
 		columns_differ(rel, keys, &row, slot))
 		mode = LockTupleExclusive;
@@ -261,7 +261,7 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 static void
 store_row(Relation rel, uint64 row_id, TupleTableSlot *slot)
 {
-	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	LhRowFetch *fetch = lh_row_fetch_begin_brief(rel);
 	LhRow		row;
 
 	ExecClearTuple(slot);
