@@ -10,7 +10,8 @@
  * at it is good until there is another id there: a snapshot that sees the
  * file's removal was taken after the id was written.
  *
- * A snapshot that does not see the file yet finds the row where it was before:
+ * Nobody who does not see the last removal may answer for others.  And a
+ * snapshot that does not see the file yet finds the row where it was before:
  * it has to ask the catalog.  Our own files are remembered, too, for those who
  * ask for what is there right now; an abort and the transaction's end forget them.
  */
@@ -133,18 +134,30 @@ find_place(void)
 	return place;
 }
 
+/* Else the file may be one of those taken out. */
+static bool
+sees_change(Snapshot snapshot, uint64 change)
+{
+	TransactionId changer = (TransactionId) change;
+
+	if (change == 0)
+		return true;
+	if (TransactionIdIsCurrentTransactionId(changer) || TransactionIdIsInProgress(changer))
+		return false;
+	return !IsMVCCSnapshot(snapshot) || TransactionIdPrecedes(changer, snapshot->xmin) ||
+		!XidInMVCCSnapshot(changer, snapshot);
+}
+
 void
 lh_file_cache_put(const LhFile *file, Snapshot snapshot, uint64 change)
 {
-	TransactionId changer = (TransactionId) change;
 	struct varlena *footer;
 	MemoryContext cxt;
 	MemoryContext old;
 	LhCachedFile fresh = {0};
 	LhCachedFile *place;
 
-	if (!may_use(snapshot) ||
-		(change != 0 && (TransactionIdIsCurrentTransactionId(changer) || TransactionIdIsInProgress(changer))))
+	if (!may_use(snapshot) || !sees_change(snapshot, change))
 		return;
 	footer = PG_DETOAST_DATUM(PointerGetDatum(file->footer));
 	if (VARSIZE(footer) > MAX_FOOTER)
