@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -235,6 +236,26 @@ widest_span(Relation rel, int64 storage_id)
 		span = (uint64) DatumGetInt64(heap_getattr(tuple, Anum_file_row_id_span, RelationGetDescr(rel), &isnull));
 	lake_scan_end(scan);
 	return span;
+}
+
+void
+lh_file_hold(void)
+{
+	Oid			indexes[] = {lake_index("lake_file_row"), lake_index("lake_file_span")};
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
+
+	for (int i = 0; i < lengthof(indexes); i++)
+		LockRelationOid(indexes[i], AccessShareLock);
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+		ListCell   *lc;
+
+		foreach(lc, RelationGetIndexList(toast))
+			LockRelationOid(lfirst_oid(lc), AccessShareLock);
+		table_close(toast, NoLock);
+	}
+	table_close(rel, NoLock);
 }
 
 /* What SnapshotAny sees of a transaction that has aborted may have no object any more. */

@@ -216,6 +216,13 @@ typedef bool (*LhFileHolds) (const LhFile *file, void *arg);
 
 extern LhFile *lh_file_find(int64 storage_id, uint64 row_id, Snapshot snapshot, LhFileHolds holds, void *arg);
 
+/*
+ * Keeps what lh_file_find() opens locked until the transaction ends.  Who
+ * inserts into a unique index asks it with an index page locked, and must not
+ * wait for anybody then.
+ */
+extern void lh_file_hold(void);
+
 typedef struct LhFileTotals
 {
 	int64		files;

@@ -385,6 +385,9 @@ extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files, const uint6
 /* Before the first row: dead rows come too, marked, by lh_row_scan_next(). */
 extern void lh_row_scan_want_dead(LhRowScan *scan);
 
+/* Begins anew, with row ids from `first` to `last` only.  For scans by rows. */
+extern void lh_row_scan_set_range(LhRowScan *scan, uint64 first, uint64 last);
+
 /* Before the first row; `hints` is used until the end. */
 extern void lh_row_scan_set_hints(LhRowScan *scan, const LhScanHints *hints);
 extern const LhScanCounters *lh_row_scan_counters(LhRowScan *scan);
@@ -421,10 +424,10 @@ extern bool lh_marks_dead_to_all(const LhRowMarks *m, struct GlobalVisState *vis
 
 /*
  * Is the row there, for a snapshot that is no MVCC snapshot?  With
- * SnapshotDirty it fills in who must be waited for.  If not, *all_dead, which may be NULL, says
- * whether it is for nobody.  Reads no object and takes
- * no lock that the inserting statement does not hold already: unique checks
- * call it with an index page locked.
+ * SnapshotDirty it fills in who must be waited for.  If not, *all_dead, which
+ * may be NULL, says whether it is for nobody.  Reads no object but _row_id
+ * pages, and takes no lock that the inserting statement does not hold already
+ * (lh_file_hold()): unique checks call it with an index page locked.
  */
 extern bool lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead);
 

@@ -53,15 +53,18 @@ struct LhRowScan
 	List	   *files;
 	bool		with_delta;		/* it has entries, or had when the scan began */
 	bool		want_dead;
+	LhRowRange	range;			/* no other rows are wanted */
 	bool		prepared;		/* units are known */
 	int			n_units;
 	ScanUnit   *units;
+	bool		begun;			/* a row has been asked for */
 	int			unit;			/* current; -1 before the first */
 	bool		unit_open;
 
 	LhFileReader *reader;
 	const LhFile *reader_file;	/* that it reads; NULL: none */
-	int64		group_rows;
+	int64		group_start;	/* rows of the open row group that may be in the range */
+	int64		group_end;
 	int64		batch_start;
 	int			batch_rows;
 
@@ -100,6 +103,7 @@ new_scan(Relation rel)
 	scan->cxt = cxt;
 	scan->rel = rel;
 	scan->unit = scan->ahead_unit = -1;
+	scan->range = (LhRowRange) {0, LH_MAX_ROW_ID};
 	return scan;
 }
 
@@ -136,6 +140,17 @@ void
 lh_row_scan_want_dead(LhRowScan *scan)
 {
 	scan->want_dead = true;
+}
+
+void
+lh_row_scan_set_range(LhRowScan *scan, uint64 first, uint64 last)
+{
+	scan->range = (LhRowRange) {first, last};
+	lh_row_scan_rescan(scan);
+	if (scan->prepared)
+		pfree(scan->units);
+	scan->prepared = false;
+	scan->n_units = 0;
 }
 
 void
@@ -223,6 +238,28 @@ add_delta(LhRowScan *scan, int max)
 	pfree(groups);
 }
 
+/* Leaves out what is not in the range. */
+static void
+clip_units(LhRowScan *scan)
+{
+	int			n = 0;
+
+	for (int i = 0; i < scan->n_units; i++)
+	{
+		ScanUnit	unit = scan->units[i];
+
+		if (unit.last < scan->range.first || unit.first > scan->range.last)
+			continue;
+		if (unit.file == NULL)
+		{
+			unit.first = Max(unit.first, scan->range.first);
+			unit.last = Min(unit.last, scan->range.last);
+		}
+		scan->units[n++] = unit;
+	}
+	scan->n_units = n;
+}
+
 static void
 prepare_units(LhRowScan *scan)
 {
@@ -236,6 +273,7 @@ prepare_units(LhRowScan *scan)
 	qsort(scan->units, scan->n_units, sizeof(ScanUnit), compare_units);
 	if (scan->with_delta)
 		add_delta(scan, max + 1);
+	clip_units(scan);
 	scan->prepared = true;
 	MemoryContextSwitchTo(old);
 }
@@ -442,6 +480,20 @@ close_unit(LhRowScan *scan)
 	scan->unit_open = false;
 }
 
+/* Where ids are consecutive, rows beside the range are not even decoded. */
+static void
+limit_group(LhRowScan *scan, const ScanUnit *unit, int64 rows)
+{
+	scan->group_start = 0;
+	scan->group_end = rows;
+	if (unit->file->n_first_row_ids == 0)
+		return;
+	if (scan->range.first > unit->first)
+		scan->group_start = (int64) Min(scan->range.first - unit->first, (uint64) rows);
+	if (scan->range.last - unit->first < (uint64) rows)
+		scan->group_end = (int64) (scan->range.last - unit->first) + 1;
+}
+
 /* Opens units[unit] at its beginning, or at its end when going backward. */
 static void
 open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
@@ -471,9 +523,9 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 			lh_file_reader_prefetch(reader, unit->row_group, scan->hints->columns,
 									scan->hints->n_columns, scan->hints->row_ids);
 		load_tombstones(scan, unit);
-		scan->group_rows = lh_file_reader_group_rows(reader);
+		limit_group(scan, unit, lh_file_reader_group_rows(reader));
 		scan->batch_rows = 0;
-		scan->batch_start = forward ? 0 : scan->group_rows;
+		scan->batch_start = forward ? scan->group_start : scan->group_end;
 	}
 	scan->unit_open = true;
 	MemoryContextSwitchTo(old);
@@ -523,11 +575,11 @@ next_in_group(LhRowScan *scan, TupleDesc desc, bool forward)
 	if (forward)
 	{
 		scan->batch_start += scan->batch_rows;
-		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->group_rows - scan->batch_start);
+		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->group_end - scan->batch_start);
 	}
 	else
 	{
-		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->batch_start);
+		scan->batch_rows = (int) Min(LH_BATCH_ROWS, scan->batch_start - scan->group_start);
 		scan->batch_start -= scan->batch_rows;
 	}
 	if (scan->batch_rows <= 0)
@@ -535,7 +587,7 @@ next_in_group(LhRowScan *scan, TupleDesc desc, bool forward)
 		scan->batch_rows = 0;
 		return false;
 	}
-	if (forward && scan->batch_start > 0 && scan->ahead_unit < 0 &&
+	if (forward && scan->batch_start > scan->group_start && scan->ahead_unit < 0 &&
 		scan->hints != NULL && scan->shared == NULL)
 		look_ahead(scan, desc);
 	lh_file_reader_batch(scan->reader, scan->batch_start, scan->batch_rows);
@@ -564,6 +616,10 @@ lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBa
 
 	if (!scan->prepared)
 		prepare_units(scan);
+	/* core begins a TID range anew when it turns round at its end */
+	if (!scan->begun && !forward)
+		scan->unit = scan->n_units;
+	scan->begun = true;
 	for (;;)
 	{
 		if (!scan->unit_open && !next_unit(scan, desc, forward))
@@ -592,6 +648,19 @@ lh_row_scan_batch(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhBa
 	}
 }
 
+/* Row ids of a column have gaps: some of its rows may lie beside the range. */
+static bool
+in_range(const LhRowScan *scan)
+{
+	uint64		row_id;
+
+	if (scan->batch.reader == NULL || scan->reader_file->n_first_row_ids > 0 ||
+		(scan->range.first == 0 && scan->range.last == LH_MAX_ROW_ID))
+		return true;
+	row_id = lh_file_reader_row_id(scan->batch.reader, scan->row);
+	return row_id >= scan->range.first && row_id <= scan->range.last;
+}
+
 bool
 lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow *row)
 {
@@ -610,7 +679,7 @@ lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow
 			scan->row = forward ? 0 : scan->batch.n_rows - 1;
 		}
 		row->dead = scan->batch.live != NULL && !scan->batch.live[scan->row];
-	} while (row->dead && !scan->want_dead);
+	} while ((row->dead && !scan->want_dead) || !in_range(scan));
 	row->reader = scan->batch.reader;
 	row->row = scan->row;
 	if (row->reader != NULL)
@@ -635,6 +704,7 @@ lh_row_scan_rescan(LhRowScan *scan)
 	close_unit(scan);
 	drop_ahead(scan);
 	scan->unit = -1;
+	scan->begun = false;
 	scan->batch.n_rows = scan->row = 0;
 }
 

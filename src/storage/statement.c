@@ -178,6 +178,8 @@ begin_statement(Relation rel, CommandId cid)
 	lh_options_of(rel, &st->options);
 	lh_metapage_read(rel, &st->identity);
 	lh_database_mark();
+	if (st->delta_only)
+		lh_file_hold();			/* index entries of these rows are checked */
 	MemoryContextSwitchTo(TopTransactionContext);
 	statements = lappend(statements, st);
 	MemoryContextSwitchTo(old);

@@ -1,8 +1,6 @@
 /*
  * am_handler.c
  *	  The table access method: its callbacks in one place.
- *
- * TID range scans are left out: core then filters ctid.
  */
 #include "postgres.h"
 
@@ -23,6 +21,8 @@ static const TableAmRoutine methods = {
 	.scan_end = lh_scan_end,
 	.scan_rescan = lh_scan_rescan,
 	.scan_getnextslot = lh_scan_getnextslot,
+	.scan_set_tidrange = lh_scan_set_tidrange,
+	.scan_getnextslot_tidrange = lh_scan_getnextslot_tidrange,
 	.parallelscan_estimate = lh_parallelscan_estimate,
 	.parallelscan_initialize = lh_parallelscan_initialize,
 	.parallelscan_reinitialize = lh_parallelscan_reinitialize,

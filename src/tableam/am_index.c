@@ -197,6 +197,8 @@ lh_index_validate_scan(Relation rel, Relation index, struct IndexInfo *info,
 	Datum		value;
 	bool		value_isnull;
 
+	if (info->ii_Unique)
+		lh_file_hold();
 	begin_build(&b, rel, info);
 	while (lh_scan_next_row(scan, b.slot, &row))
 	{

@@ -1,6 +1,6 @@
 /*
  * am_scan.c
- *	  Sequential, parallel, sampling and ANALYZE scans.
+ *	  Sequential, parallel, TID range, sampling and ANALYZE scans.
  */
 #include "postgres.h"
 
@@ -29,6 +29,8 @@ typedef struct LhScanDescData
 	TableScanDescData base;
 	MemoryContext cxt;
 	LhRowScan  *rows;			/* NULL until the first row is asked for, when sampling */
+
+	bool		tid_range_empty;
 
 	/* TABLESAMPLE */
 	TupleDesc	version_desc;	/* time travel: what rows are read as */
@@ -93,7 +95,7 @@ lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *ke
 	scan->sample_block = InvalidBlockNumber;
 
 	lh_statement_sync(rel, snapshot);
-	if (flags & (SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN))
+	if (flags & (SO_TYPE_SEQSCAN | SO_TYPE_SAMPLESCAN | SO_TYPE_TIDRANGESCAN))
 		PredicateLockRelation(rel, snapshot);
 
 	/*
@@ -102,10 +104,9 @@ lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *ke
 	 * yet what it will read.
 	 */
 	if (flags & SO_TYPE_SEQSCAN)
-	{
 		pgstat_count_heap_scan(rel);
+	if (flags & (SO_TYPE_SEQSCAN | SO_TYPE_TIDRANGESCAN))
 		begin_rows(scan);
-	}
 	return (TableScanDesc) scan;
 }
 
@@ -168,6 +169,38 @@ lh_scan_getnextslot(TableScanDesc sscan, ScanDirection direction, TupleTableSlot
 {
 	LhRow		row;
 
+	return next_row((LhScanDesc) sscan, direction, slot, &row);
+}
+
+/* ---- TID range scan ---- */
+
+/* Offsets that no row has are allowed: 0, and those beyond a block's rows. */
+void
+lh_scan_set_tidrange(TableScanDesc sscan, ItemPointer mintid, ItemPointer maxtid)
+{
+	LhScanDesc	scan = (LhScanDesc) sscan;
+	uint64		first = (uint64) ItemPointerGetBlockNumberNoCheck(mintid) * LH_ROWS_PER_BLOCK;
+	uint64		end = (uint64) ItemPointerGetBlockNumberNoCheck(maxtid) * LH_ROWS_PER_BLOCK;
+	OffsetNumber min_offset = ItemPointerGetOffsetNumberNoCheck(mintid);
+
+	if (min_offset > FirstOffsetNumber)
+		first += Min(min_offset - FirstOffsetNumber, LH_ROWS_PER_BLOCK);
+	end += Min(ItemPointerGetOffsetNumberNoCheck(maxtid), LH_ROWS_PER_BLOCK);
+	scan->tid_range_empty = first >= end;
+	if (!scan->tid_range_empty)
+		lh_row_scan_set_range(scan->rows, first, Min(end - 1, LH_MAX_ROW_ID));
+}
+
+bool
+lh_scan_getnextslot_tidrange(TableScanDesc sscan, ScanDirection direction, TupleTableSlot *slot)
+{
+	LhRow		row;
+
+	if (((LhScanDesc) sscan)->tid_range_empty)
+	{
+		ExecClearTuple(slot);
+		return false;
+	}
 	return next_row((LhScanDesc) sscan, direction, slot, &row);
 }
 

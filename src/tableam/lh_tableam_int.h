@@ -20,6 +20,8 @@ extern TableScanDesc lh_scan_begin(Relation rel, Snapshot snapshot, int nkeys, s
 extern void lh_scan_end(TableScanDesc scan);
 extern void lh_scan_rescan(TableScanDesc scan, struct ScanKeyData *key, bool set_params,
 						   bool allow_strat, bool allow_sync, bool allow_pagemode);
+extern void lh_scan_set_tidrange(TableScanDesc scan, ItemPointer mintid, ItemPointer maxtid);
+extern bool lh_scan_getnextslot_tidrange(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
 extern bool lh_scan_getnextslot(TableScanDesc scan, ScanDirection direction, TupleTableSlot *slot);
 
 /* The next row, forward, also as an LhRow; dead rows only when they are wanted. */
