@@ -9,6 +9,7 @@ set -u
 topic=$1
 here=$(dirname "$0")
 out=$(mktemp -d "${TMPDIR:-/tmp}/twin.XXXXXX")
+export TWIN_TMP="$out"
 trap 'rm -rf "$out"' EXIT
 
 run() {		# run NAME SETTINGS...

@@ -68,7 +68,7 @@ parse_compression(const char *value, LhPqCodec *codec, int *level)
 	if (pg_strncasecmp(value, "zstd", 4) != 0)
 		return false;
 	*codec = LH_PQ_ZSTD;
-	*level = 3;
+	*level = 1;
 	if (value[4] == '\0')
 		return true;
 	if (value[4] != '(')
@@ -264,7 +264,7 @@ lh_options_init(void)
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("lakehouse.compression",
 							   "Compression of new data files.",
-							   NULL, &guc_compression, "zstd(3)",
+							   NULL, &guc_compression, "zstd(1)",
 							   PGC_USERSET, 0, check_compression, NULL, NULL);
 	DefineCustomIntVariable("lakehouse.format_version",
 							"Iceberg format version of new tables.",
