@@ -202,7 +202,6 @@ typedef struct IvfNearest
 {
 	int			center;			/* the first of equally near ones */
 	float		distance;
-	float		second;			/* distance of the next nearest */
 } IvfNearest;
 
 extern void ivf_nearest(const IvfShape *shape, const IvfQuery *queries, int n, const void *const *rows, int k,
@@ -236,6 +235,14 @@ extern uint64 ivf_random(uint64 *state);
 
 /* ivf_sample.c */
 extern char *ivf_find_centers(Ivf *ivf, Relation heap, IndexInfo *info);
+
+/* ---- where blocks stand in shared buffers (ivf_hint.c) ---- */
+
+typedef struct IvfHints IvfHints;
+
+extern IvfHints *ivf_hints(Relation index);
+extern void ivf_hint_prefetch(IvfHints *h, Relation index, BlockNumber block);
+extern Buffer ivf_hint_read(IvfHints *h, Relation index, BlockNumber block);
 
 /* ---- results in order (ivf_order.c) ---- */
 

@@ -8,9 +8,10 @@
  * distances order them as their angles do.
  *
  * Seeds are drawn as k-means++ does, in batches that grow with what has been
- * drawn.  Then each sample carries two bounds (Hamerly): no centre but its own
- * is nearer than `lower`, its own is no farther than `upper`.  Few samples are
- * compared with all centres again.
+ * drawn; each sample meets every seed once, and so has its first centre.  In a
+ * round, a sample is compared with the centres around its own: what is farther
+ * away does not become its nearest.  Bounds that the triangle inequality gives
+ * would make that exact, but spare next to nothing in hundreds of dimensions.
  */
 #include "postgres.h"
 
@@ -23,10 +24,12 @@
 #include "vector/vector.h"
 
 #define MAX_ROUNDS		40
-/* Samples in a thousand that may still change sides at the end. */
+/* One of so many samples may still change sides at the end. */
 #define UNSETTLED		1000
 /* Samples at a time. */
 #define CHUNK			64
+/* Centres around a centre, itself among them. */
+#define AROUND			32
 
 #define FAR				1e37f
 
@@ -42,11 +45,10 @@ typedef struct KMeans
 	const void **rows;			/* where each centre is */
 	float	   *sums;			/* k times dims */
 	int		   *counts;
-	float	   *moved;			/* by the last round */
-	float	   *gap;			/* half the distance to the nearest other centre */
+	int		   *around;			/* k times n_around centres */
+	int			n_around;
 	int		   *nearest;		/* of each sample: its centre */
-	float	   *upper;
-	float	   *lower;
+	float	   *distance;		/* and how far that seed is, while drawing */
 	uint64		random;
 	/* the samples of a chunk */
 	int			ids[CHUNK];
@@ -84,8 +86,8 @@ center_bytes(const IvfShape *shape)
 Size
 ivf_kmeans_memory(const IvfShape *shape, int n, int k)
 {
-	return (sizeof(int) + 2 * sizeof(float)) * (Size) n +
-		(center_bytes(shape) + sizeof(float) * (Size) shape->dims + sizeof(void *) + sizeof(int) + 2 * sizeof(float)) * k +
+	return (sizeof(int) + sizeof(float)) * (Size) n +
+		(center_bytes(shape) + sizeof(float) * (Size) shape->dims + sizeof(void *) + (1 + AROUND) * sizeof(int)) * k +
 		CHUNK * IvfWorkBytes(shape);
 }
 
@@ -108,11 +110,9 @@ start(KMeans *km, const IvfShape *shape, const char *samples, int n, int k)
 		km->rows[i] = km->centers + (Size) i * km->work.value_bytes;
 	km->sums = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * (Size) k * shape->dims);
 	km->counts = palloc(sizeof(int) * k);
-	km->moved = palloc(sizeof(float) * k);
-	km->gap = palloc(sizeof(float) * k);
+	km->around = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int) * (Size) k * AROUND);
 	km->nearest = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(int) * (Size) n);
-	km->upper = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * (Size) n);
-	km->lower = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * (Size) n);
+	km->distance = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(float) * (Size) n);
 	km->widened = palloc(CHUNK * IvfWorkBytes(shape));
 }
 
@@ -130,13 +130,6 @@ sample_at(KMeans *km, int i)
 	return km->samples + (Size) i * km->shape->value_bytes;
 }
 
-/* What obeys the triangle inequality. */
-static inline float
-as_length(KMeans *km, float distance)
-{
-	return km->work.metric == IVF_L2 ? sqrtf(distance) : distance;
-}
-
 /* Adds a sample to the chunk; true if it is full. */
 static bool
 chunk_add(KMeans *km, int sample)
@@ -145,24 +138,6 @@ chunk_add(KMeans *km, int sample)
 			  &km->queries[km->n_ids]);
 	km->ids[km->n_ids++] = sample;
 	return km->n_ids == CHUNK;
-}
-
-/* Compares the chunk's samples with centres from..to, and empties it. */
-static void
-chunk_compare(KMeans *km, int from, int to)
-{
-	ivf_nearest(&km->work, km->queries, km->n_ids, km->rows + from, to - from, km->found);
-	km->n_ids = 0;
-}
-
-static float
-length_between(KMeans *km, const void *value, int to)
-{
-	IvfQuery	query = {value, false};
-	float		distance;
-
-	ivf_score(&km->work, &query, &km->rows[to], 1, &distance);
-	return as_length(km, distance);
 }
 
 /* ---- seeds ---- */
@@ -186,7 +161,7 @@ is_among(KMeans *km, int from, int i)
 	return false;
 }
 
-/* Each sample's distance to its nearest seed, now that from..to are seeds; returns their sum. */
+/* Shows seeds from..to to all samples; returns the sum of their distances to the nearest one. */
 static double
 weigh(KMeans *km, int from, int to)
 {
@@ -194,19 +169,21 @@ weigh(KMeans *km, int from, int to)
 
 	for (int i = 0; i < km->n; i++)
 	{
-		int			n;
-
 		if (!chunk_add(km, i) && i < km->n - 1)
 			continue;
-		n = km->n_ids;
-		chunk_compare(km, from, to);
-		for (int j = 0; j < n; j++)
+		ivf_nearest(&km->work, km->queries, km->n_ids, km->rows + from, to - from, km->found);
+		for (int j = 0; j < km->n_ids; j++)
 		{
-			float	   *weight = &km->upper[km->ids[j]];
+			int			sample = km->ids[j];
 
-			*weight = Min(*weight, km->found[j].distance);
-			total += *weight;
+			if (km->found[j].distance < km->distance[sample])
+			{
+				km->distance[sample] = km->found[j].distance;
+				km->nearest[sample] = from + km->found[j].center;
+			}
+			total += km->distance[sample];
 		}
+		km->n_ids = 0;
 	}
 	return total;
 }
@@ -222,23 +199,28 @@ draw_seeds(KMeans *km)
 	int			weighed = 0;
 
 	for (int i = 0; i < km->n; i++)
-		km->upper[i] = FAR;
+	{
+		km->distance[i] = FAR;
+		km->nearest[i] = 0;
+	}
 	take_seed(km, 0, (int) (ivf_random(&km->random) % km->n));
-	while (chosen < km->k)
+	for (;;)
 	{
 		double		total = weigh(km, weighed, chosen);
-		int			batch = Min(Max(chosen / 8, 1), km->k - chosen);
 		double		sum = 0;
-		double		next = uniform(&km->random) * total / batch;
+		double		next;
+		int			batch;
 		int			drawn = 0;
 
-		if (total <= 0)
-			break;
 		weighed = chosen;
+		if (total <= 0 || chosen == km->k)
+			break;
+		batch = Min(Max(chosen / 8, 1), km->k - chosen);
+		next = uniform(&km->random) * total / batch;
 		for (int i = 0; i < km->n && drawn < batch; i++)
 		{
-			sum += km->upper[i];
-			if (sum <= next || km->upper[i] <= 0)
+			sum += km->distance[i];
+			if (sum <= next || km->distance[i] <= 0)
 				continue;
 			take_seed(km, chosen, i);
 			if (!is_among(km, weighed, chosen))
@@ -254,69 +236,90 @@ draw_seeds(KMeans *km)
 
 /* ---- rounds ---- */
 
-/* Compares the chunk's samples with all centres; returns how many have a new one. */
-static int
-settle_chunk(KMeans *km)
+typedef struct Around
 {
-	int			n = km->n_ids;
-	int			changed = 0;
-
-	chunk_compare(km, 0, km->k);
-	for (int i = 0; i < n; i++)
-	{
-		int			sample = km->ids[i];
-
-		changed += km->nearest[sample] != km->found[i].center;
-		km->nearest[sample] = km->found[i].center;
-		km->upper[sample] = as_length(km, km->found[i].distance);
-		km->lower[sample] = as_length(km, km->found[i].second);
-	}
-	return changed;
-}
+	int			n;
+	int			ids[AROUND];	/* nearest first */
+	float		distances[AROUND];
+} Around;
 
 static void
-find_gaps(KMeans *km)
+add_around(Around *around, int max, int id, float distance)
 {
+	int			at;
+
+	if (around->n == max && distance >= around->distances[max - 1])
+		return;
+	at = around->n < max ? around->n++ : max - 1;
+	for (; at > 0 && around->distances[at - 1] > distance; at--)
+	{
+		around->ids[at] = around->ids[at - 1];
+		around->distances[at] = around->distances[at - 1];
+	}
+	around->ids[at] = id;
+	around->distances[at] = distance;
+}
+
+/* The nearest centres of each one; a chunk of them sees a chunk of all at a time. */
+static void
+find_around(KMeans *km)
+{
+	Around	   *arounds = palloc(sizeof(Around) * CHUNK);
+
+	km->n_around = Min(AROUND, km->k);
 	for (int from = 0; from < km->k; from += CHUNK)
 	{
 		int			n = Min(CHUNK, km->k - from);
 
+		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < n; i++)
-			km->queries[i] = (IvfQuery) {km->rows[from + i], false};
-		ivf_nearest(&km->work, km->queries, n, km->rows, km->k, km->found);
+			arounds[i].n = 0;
+		for (int start = 0; start < km->k; start += CHUNK)
+		{
+			int			n_rows = Min(CHUNK, km->k - start);
+
+			for (int i = 0; i < n; i++)
+			{
+				IvfQuery	query = {km->rows[from + i], false};
+				float		distances[CHUNK];
+
+				ivf_score(&km->work, &query, km->rows + start, n_rows, distances);
+				for (int j = 0; j < n_rows; j++)
+					add_around(&arounds[i], km->n_around, start + j, distances[j]);
+			}
+		}
 		for (int i = 0; i < n; i++)
-			km->gap[from + i] = as_length(km, km->found[i].second) / 2;
+			memcpy(km->around + (Size) (from + i) * AROUND, arounds[i].ids, sizeof(int) * km->n_around);
 	}
+	pfree(arounds);
 }
 
-/* Can the bounds not tell that the sample's centre is still its nearest? */
-static bool
-is_unsure(KMeans *km, int sample)
-{
-	float		bound = Max(km->gap[km->nearest[sample]], km->lower[sample]);
-	IvfQuery	query;
-
-	if (km->upper[sample] <= bound)
-		return false;
-	/* the chunk's last place, which it does not use before it takes this very sample */
-	ivf_query(km->shape, sample_at(km, sample), km->widened + (CHUNK - 1) * IvfWorkBytes(km->shape), &query);
-	km->upper[sample] = length_between(km, query.value, km->nearest[sample]);
-	return km->upper[sample] > bound;
-}
-
-/* Returns how many samples have a new centre. */
+/* Gives samples to their nearest centres; returns how many have a new one. */
 static int
-reassign(KMeans *km, bool all)
+reassign(KMeans *km)
 {
 	int			changed = 0;
 
-	if (!all)
-		find_gaps(km);
 	for (int i = 0; i < km->n; i++)
-		if ((all || is_unsure(km, i)) && chunk_add(km, i))
-			changed += settle_chunk(km);
-	if (km->n_ids > 0)
-		changed += settle_chunk(km);
+	{
+		const int  *around = km->around + (Size) km->nearest[i] * AROUND;
+		const void *rows[AROUND];
+		float		distances[AROUND];
+		IvfQuery	query;
+		int			best = 0;
+
+		if (i % CHUNK == 0)
+			CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < km->n_around; j++)
+			rows[j] = km->rows[around[j]];
+		ivf_query(km->shape, sample_at(km, i), km->widened, &query);
+		ivf_score(&km->work, &query, rows, km->n_around, distances);
+		for (int j = 1; j < km->n_around; j++)
+			if (distances[j] < distances[best])
+				best = j;
+		changed += around[best] != km->nearest[i];
+		km->nearest[i] = around[best];
+	}
 	return changed;
 }
 
@@ -362,14 +365,11 @@ finish_mean(KMeans *km, float *mean)
 	return !km->spherical || ivf_normalize(dims, mean, mean);
 }
 
-/* Centres move to the means of their samples, bounds with them. */
+/* Centres move to the means of their samples; one without samples stays. */
 static void
 move_centers(KMeans *km)
 {
 	uint32		dims = km->shape->dims;
-	float		most = 0,
-				second = 0;
-	int			mover = -1;
 
 	memset(km->sums, 0, sizeof(float) * (Size) km->k * dims);
 	memset(km->counts, 0, sizeof(int) * km->k);
@@ -381,24 +381,8 @@ move_centers(KMeans *km)
 	{
 		float	   *mean = km->sums + (Size) i * dims;
 
-		km->moved[i] = 0;
-		if (km->counts[i] == 0 || !finish_mean(km, mean))
-			continue;
-		km->moved[i] = length_between(km, mean, i);
-		memcpy(center(km, i), mean, km->work.value_bytes);
-		if (km->moved[i] > most)
-		{
-			second = most;
-			most = km->moved[i];
-			mover = i;
-		}
-		else
-			second = Max(second, km->moved[i]);
-	}
-	for (int i = 0; i < km->n; i++)
-	{
-		km->upper[i] += km->moved[km->nearest[i]];
-		km->lower[i] -= km->nearest[i] == mover ? second : most;
+		if (km->counts[i] > 0 && finish_mean(km, mean))
+			memcpy(center(km, i), mean, km->work.value_bytes);
 	}
 }
 
@@ -463,11 +447,13 @@ ivf_kmeans(const IvfShape *shape, const char *samples, int n, int k, char *cente
 	}
 	start(km, shape, samples, n, k);
 	km->k = draw_seeds(km);
-	(void) reassign(km, true);
 	for (int round = 0; round < MAX_ROUNDS; round++)
 	{
 		move_centers(km);
-		if (reassign(km, false) <= n / UNSETTLED)
+		/* centres move less and less: after rounds 0, 1, 2, 4, 8, ... */
+		if ((round & (round - 1)) == 0)
+			find_around(km);
+		if (reassign(km) <= n / UNSETTLED)
 			break;
 	}
 	for (int i = 0; i < km->k; i++)

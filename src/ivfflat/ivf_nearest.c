@@ -27,7 +27,7 @@ ivf_nearest(const IvfShape *shape, const IvfQuery *queries, int n, const void *c
 	for (int i = 0; i < n; i++)
 	{
 		result[i].center = 0;
-		result[i].distance = result[i].second = get_float4_infinity();
+		result[i].distance = get_float4_infinity();
 	}
 	for (int from = 0; from < k; from += tile)
 	{
@@ -43,12 +43,9 @@ ivf_nearest(const IvfShape *shape, const IvfQuery *queries, int n, const void *c
 			{
 				if (distances[j] < r->distance)
 				{
-					r->second = r->distance;
 					r->distance = distances[j];
 					r->center = from + j;
 				}
-				else if (distances[j] < r->second)
-					r->second = distances[j];
 			}
 		}
 	}

@@ -17,7 +17,7 @@
 
 #include "ivfflat/ivf_int.h"
 
-/* Pages of a list that are asked for before they are read, and remembered where they stand. */
+/* Pages of a list that are asked for before they are read. */
 #define MAX_AHEAD		32
 #define MIN_AHEAD		4
 
@@ -37,7 +37,7 @@ typedef struct IvfScan
 	int			next_probe;		/* behind this batch */
 	IvfOrder	order;
 	int			ahead;
-	bool		local;			/* a temporary table's */
+	IvfHints   *hints;
 	bool		started;
 	const void **rows;			/* of a page */
 	float	   *distances;
@@ -53,7 +53,6 @@ ivf_begin_scan(Relation index, int n_keys, int n_orderbys)
 
 	ivf_open(&s->ivf, index);
 	s->ahead = Max(Min(concurrency, MAX_AHEAD), MIN_AHEAD);
-	s->local = RelationUsesLocalBuffers(index);
 	s->rows = palloc(sizeof(void *) * IVF_MAX_PAGE_ROWS);
 	s->distances = palloc(sizeof(float) * IVF_MAX_PAGE_ROWS);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat scan", ALLOCSET_DEFAULT_SIZES);
@@ -153,10 +152,11 @@ choose_lists(IvfScan *s, int max)
 	s->n_probes = 0;
 	for (BlockNumber page = 0; page < IvfCenterPages(ivf); page++)
 	{
-		Buffer		buffer = ivf_read_page(ivf->index, IVF_CENTER_BLOCK + page, IVF_PAGE_CENTER, BUFFER_LOCK_SHARE);
+		Buffer		buffer = ivf_hint_read(s->hints, ivf->index, IVF_CENTER_BLOCK + page);
 		int			n_slots = ivf_slots_on(ivf, IVF_CENTER_BLOCK + page);
 		int			n = 0;
 
+		ivf_lock_page(ivf->index, buffer, IVF_PAGE_CENTER, BUFFER_LOCK_SHARE);
 		for (int i = 0; i < n_slots; i++, list++)
 		{
 			IvfList    *slot = IvfSlot(ivf, BufferGetPage(buffer), i);
@@ -179,63 +179,28 @@ choose_lists(IvfScan *s, int max)
 
 /* ---- reading lists ---- */
 
-/* Where the next pages of a list stand, as far as they are neighbours. */
-typedef struct Ahead
-{
-	BlockNumber next;			/* to be asked for */
-	BlockNumber end;
-	Buffer		recent[MAX_AHEAD];
-} Ahead;
-
-static void
-ask_ahead(IvfScan *s, Ahead *ahead, BlockNumber upto)
-{
-	for (; ahead->next < Min(ahead->end, upto); ahead->next++)
-	{
-		PrefetchBufferResult result = PrefetchBuffer(s->ivf.index, MAIN_FORKNUM, ahead->next);
-
-		ahead->recent[ahead->next % MAX_AHEAD] = result.recent_buffer;
-	}
-}
-
-static Buffer
-read_rows(IvfScan *s, Ahead *ahead, BlockNumber first, BlockNumber block)
-{
-	Relation	index = s->ivf.index;
-	Buffer		recent = InvalidBuffer;
-
-	if (block >= first && block < ahead->next)
-		recent = ahead->recent[block % MAX_AHEAD];
-	if (BufferIsValid(recent) && !s->local && ReadRecentBuffer(index->rd_node, MAIN_FORKNUM, block, recent))
-	{
-		ivf_lock_page(index, recent, IVF_PAGE_ROWS, BUFFER_LOCK_SHARE);
-		return recent;
-	}
-	return ivf_read_page(index, block, IVF_PAGE_ROWS, BUFFER_LOCK_SHARE);
-}
-
 static void
 read_list(IvfScan *s, int list)
 {
 	Ivf		   *ivf = &s->ivf;
 	IvfList    *slot;
 	Buffer		buffer = ivf_read_list(ivf, list, BUFFER_LOCK_SHARE, &slot);
-	BlockNumber first = slot->first;
-	BlockNumber block = first;
-	BlockNumber steps = 0;
-	Ahead		ahead = {first, first + slot->run};
+	BlockNumber block = slot->first;
+	BlockNumber asked = block;	/* for the blocks before it */
+	BlockNumber run_end = block + slot->run;
 
 	UnlockReleaseBuffer(buffer);
-	for (; block != 0; steps++)
+	for (BlockNumber steps = 0; block != 0; steps++)
 	{
 		Page		page;
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
 		ivf_check_chain(ivf, steps, block);
-		if (block >= first && block < ahead.end)
-			ask_ahead(s, &ahead, block + s->ahead);
-		buffer = read_rows(s, &ahead, first, block);
+		for (; asked < run_end && asked < block + s->ahead; asked++)
+			ivf_hint_prefetch(s->hints, ivf->index, asked);
+		buffer = ivf_hint_read(s->hints, ivf->index, block);
+		ivf_lock_page(ivf->index, buffer, IVF_PAGE_ROWS, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buffer);
 		n = ivf_rows_on(ivf, buffer, list);
 		for (int i = 0; i < n; i++)
@@ -301,6 +266,7 @@ start(IndexScanDesc scan, IvfScan *s)
 	int			max = ivf_probes;
 
 	ivf_read_settings();
+	s->hints = ivf_hints(s->ivf.index);
 	MemoryContextReset(s->context);
 	old = MemoryContextSwitchTo(s->context);
 	if (ivf_iterative_scan != IVF_ITERATIVE_OFF)
