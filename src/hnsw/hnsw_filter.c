@@ -41,6 +41,12 @@ run(QueryDesc *query, LH_RUN_PARAMS)
 	PG_END_TRY();
 }
 
+QueryDesc *
+hnsw_running_query(void)
+{
+	return running;
+}
+
 void
 hnsw_filter_init(void)
 {

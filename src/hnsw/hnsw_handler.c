@@ -185,6 +185,7 @@ lh_hnsw_init(void)
 	add_int_reloption(option_kind, "ef_construction", "Size of the dynamic candidate list for construction",
 					  HNSW_DEFAULT_EFC, HNSW_MIN_EFC, HNSW_MAX_EFC, AccessExclusiveLock);
 	hnsw_filter_init();
+	hnsw_explain_init();
 	DefineCustomBoolVariable("lakehouse.vector_fill_limit",
 							 "Lets index scans below a filter and a LIMIT go on until there are enough rows.",
 							 NULL, &hnsw_fill_limit, true, PGC_USERSET, 0, NULL, NULL, NULL);

@@ -19,7 +19,7 @@ open_hnsw(Oid oid)
 {
 	Relation	index = relation_open(oid, AccessShareLock);
 
-	if (index->rd_rel->relkind != RELKIND_INDEX || index->rd_indam->ambeginscan != hnsw_begin_scan)
+	if (index->rd_rel->relkind != RELKIND_INDEX || !hnsw_is_ours(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index of lakehouse", RelationGetRelationName(index))));

@@ -13,6 +13,7 @@
 #include "access/amapi.h"
 #include "access/generic_xlog.h"
 #include "access/genam.h"
+#include "executor/execdesc.h"
 #include "nodes/execnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
@@ -343,6 +344,7 @@ typedef struct HnswCounters
 	int64		hops;
 	int64		scored;
 	int64		reranked;
+	int64		pages;			/* read for items; each hop and score looks at one more */
 } HnswCounters;
 
 typedef struct HnswGraph
@@ -475,6 +477,10 @@ extern void hnsw_memory_flush(HnswGraph *g);
 /* hnsw_filter.c */
 extern void hnsw_filter_init(void);
 extern bool hnsw_is_filtered(Relation index);
+extern QueryDesc *hnsw_running_query(void);
+
+/* hnsw_explain.c */
+extern void hnsw_explain_init(void);
 
 /* hnsw_settings.c */
 extern void hnsw_define_settings(void);
@@ -490,6 +496,8 @@ extern IndexScanDesc hnsw_begin_scan(Relation index, int n_keys, int n_orderbys)
 extern void hnsw_rescan(IndexScanDesc scan, ScanKey keys, int n_keys, ScanKey orderbys, int n_orderbys);
 extern bool hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnsw_end_scan(IndexScanDesc scan);
+extern bool hnsw_is_ours(Relation index);
+extern const HnswCounters *hnsw_scan_counters(IndexScanDesc scan);
 extern IndexBulkDeleteResult *hnsw_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 											   IndexBulkDeleteCallback callback, void *state);
 extern IndexBulkDeleteResult *hnsw_vacuum_cleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);

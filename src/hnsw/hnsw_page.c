@@ -294,6 +294,7 @@ hnsw_read_page(HnswGraph *g, BlockNumber block, int kind, int lock)
 	HnswHints  *h = g->hints;
 	Buffer		buffer = InvalidBuffer;
 
+	g->counters.pages++;
 	if (!g->local && block < h->n_blocks && h->buffers[block] != InvalidBuffer &&
 		ReadRecentBuffer(g->file, MAIN_FORKNUM, block, h->buffers[block]))
 		buffer = h->buffers[block];

@@ -52,6 +52,7 @@ typedef struct HnswScan
 	int64		returned;		/* rows */
 	int64		until;			/* pauses after so many, 0 never */
 	bool		paused;
+	int64		scored_before;	/* by the scans before the last rescan */
 	MemoryContext context;		/* of the query */
 } HnswScan;
 
@@ -89,6 +90,20 @@ hnsw_end_scan(IndexScanDesc scan)
 	MemoryContextDelete(s->context);
 	pfree(s);
 	scan->opaque = NULL;
+}
+
+/* Is it an index of ours, by whatever access method's name? */
+bool
+hnsw_is_ours(Relation index)
+{
+	return index->rd_indam->ambeginscan == hnsw_begin_scan;
+}
+
+/* What the scan and its rescans have done so far. */
+const HnswCounters *
+hnsw_scan_counters(IndexScanDesc scan)
+{
+	return &((HnswScan *) scan->opaque)->g->counters;
 }
 
 /* ---- for whoever wants to stop a scan and look how it goes ---- */
@@ -304,7 +319,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	s->ready = NULL;
 	s->current.n_tids = 0;
 	s->last = -get_float4_infinity();
-	memset(&g->counters, 0, sizeof(g->counters));
+	s->scored_before = g->counters.scored;
 	memset(&s->rest, 0, sizeof(s->rest));
 	s->filtered = s->want_filtered && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
 	s->rest.keep = s->filtered || hnsw_iterative_scan != HNSW_ITERATIVE_OFF;
@@ -328,7 +343,7 @@ at_limit(HnswScan *s)
 {
 	double		used = (double) s->rest.max * sizeof(HnswKey) + (double) s->g->visited.mask * sizeof(uint32);
 
-	return s->g->counters.scored >= hnsw_max_scan_tuples ||
+	return s->g->counters.scored - s->scored_before >= hnsw_max_scan_tuples ||
 		used > (double) work_mem * 1024 * hnsw_scan_mem_multiplier;
 }
 

@@ -28,6 +28,7 @@
 #include "vector/vector.h"
 
 #include LH_EXPLAIN_HEADER
+#include LH_EXPLAIN_STATE_HEADER
 
 /* Rows of the index between two looks at how it goes. */
 #define SLICE			64
@@ -36,7 +37,7 @@
 /* This share of the exact child's cost is spent on finding out, before giving up. */
 #define TRIAL			0.1
 /* When enough rows have been found, this share of the rows read is read once more: the last ones come late. */
-#define MARGIN			0.5
+#define MARGIN			0.25
 
 typedef struct Row
 {
@@ -367,7 +368,7 @@ is_hopeless(const NearestState *s, int64 tried, int64 passed)
 
 	if (tried >= s->patience)
 		return true;
-	return tried >= TRIAL * s->patience && (s->limit - passed) / Max(passing, 1e-9) > s->patience;
+	return tried >= TRIAL * s->patience && (s->limit - passed) / Max(passing, 1e-9) > s->patience / 2;
 }
 
 /*

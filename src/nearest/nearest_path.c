@@ -252,10 +252,18 @@ is_toasted(RangeTblEntry *rte, const Wanted *wanted)
 	return toasted;
 }
 
+/*
+ * What a scan and a sort would cost: to others the node shall look no better
+ * than what it replaces, so that indexes are chosen where pgvector's are.
+ */
 static Cost
-exact_cost(const Path *scan)
+exact_cost(PlannerInfo *root, const Wanted *wanted, const Path *scan)
 {
-	return scan->total_cost + scan->rows * 2 * cpu_operator_cost;
+	Path		sort;
+
+	cost_sort(&sort, root, root->query_pathkeys, LH_SORT_INPUT(scan), scan->rows, scan->pathtarget->width,
+			  0, work_mem, wanted->limit);
+	return sort.startup_cost + scan->rows * cpu_operator_cost;
 }
 
 /* ---- paths and plans ---- */
@@ -350,7 +358,7 @@ number(double x)
 static Path *
 exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 {
-	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(scan),
+	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(root, wanted, scan),
 									list_make3(makeBoolean(false), number(1), number(0)));
 
 	lh_path_inherit_disabled(&path->path, scan);
@@ -359,8 +367,7 @@ exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 
 /*
  * An index scan below a filter whose estimate may be wrong: it may give up and
- * let the exact child go on.  Its own cost is what it takes to come by enough
- * rows.  NULL if trying it would be a waste.
+ * let the exact child go on.  NULL if trying it would be a waste.
  */
 static Path *
 filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Wanted *wanted, IndexPath *search, Path *scan)
@@ -369,13 +376,17 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
 	Cost		row_cost = Max(random_page_cost, 2 * seq_page_cost) + INDEX_ROW_COST;
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
-	Cost		exact = exact_cost(scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
+	Cost		exact = exact_cost(root, wanted, scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
+	Cost		alone;
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;
 
 	if (!forbidden && by_index > HOPELESS * exact)
 		return NULL;
-	path = nearest_path(root, rel, wanted, list_make2(search, scan), forbidden ? by_index : Min(by_index, exact),
+	/* to others it is as dear as the index scan would be by itself */
+	alone = search->path.startup_cost +
+		(search->path.total_cost - search->path.startup_cost) * Min(wanted->limit / Max(rel->rows, 1), 1);
+	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, forbidden ? by_index : Min(by_index, exact)),
 						list_make3(makeBoolean(true), number(passing), number(forbidden ? 1e18 : exact / row_cost)));
 	path->path.parallel_safe &= search->path.parallel_safe;
 	path->path.parallel_workers = 0;

@@ -164,6 +164,36 @@ lh_owns_database(Oid database, Oid role)
 #define LH_EXPLAIN_HEADER "commands/explain.h"
 #endif
 
+/* Declares ExplainState: #include LH_EXPLAIN_STATE_HEADER */
+#if PG_VERSION_NUM >= 180000
+#define LH_EXPLAIN_STATE_HEADER "commands/explain_state.h"
+#else
+#define LH_EXPLAIN_STATE_HEADER "commands/explain.h"
+#endif
+
+/*
+ * What EXPLAIN does with a query where nobody has hooked in.  Up to 16 the
+ * server does not export it: it plans, takes the time, and shows the plan.
+ */
+#if PG_VERSION_NUM >= 170000
+#define lh_explain_one_query standard_ExplainOneQuery
+#else
+#define lh_explain_one_query(query, options, into, es, text, params, env) \
+	do { \
+		instr_time	start_, \
+					duration_; \
+		BufferUsage before_ = pgBufferUsage, \
+					used_ = {0}; \
+		PlannedStmt *plan_; \
+		INSTR_TIME_SET_CURRENT(start_); \
+		plan_ = pg_plan_query(query, text, options, params); \
+		INSTR_TIME_SET_CURRENT(duration_); \
+		INSTR_TIME_SUBTRACT(duration_, start_); \
+		BufferUsageAccumDiff(&used_, &pgBufferUsage, &before_); \
+		ExplainOnePlan(plan_, into, es, text, params, env, &duration_, (es)->buffers ? &used_ : NULL); \
+	} while (0)
+#endif
+
 /* ExecutorRun() and its hook: parameters after the QueryDesc, and the same passed on. */
 #if PG_VERSION_NUM >= 180000
 #define LH_RUN_PARAMS ScanDirection direction, uint64 count
@@ -365,6 +395,13 @@ lh_path_inherit_disabled(Path *path, const Path *child)
 	path->disabled_nodes = child->disabled_nodes;
 #endif
 }
+
+/* What cost_sort() wants to know of the path to be sorted. */
+#if PG_VERSION_NUM >= 180000
+#define LH_SORT_INPUT(path) (path)->disabled_nodes, (path)->total_cost
+#else
+#define LH_SORT_INPUT(path) (path)->total_cost
+#endif
 
 static inline bool
 lh_path_is_cheaper(const Path *a, const Path *b)
