@@ -25,6 +25,7 @@ DECLARE
 	expected text;
 BEGIN
 	SET LOCAL lakehouse.enable_nearest = on;
+	SET LOCAL enable_sort = off;
 	FOR plan IN EXECUTE 'EXPLAIN ' || query LOOP
 		got := concat(got, plan);
 	END LOOP;
@@ -33,6 +34,7 @@ BEGIN
 	END IF;
 	EXECUTE format('SELECT array_agg(a::text) FROM (%s) a', query) INTO got;
 	SET LOCAL lakehouse.enable_nearest = off;
+	SET LOCAL enable_sort = on;
 	EXECUTE format('SELECT array_agg(a::text) FROM (%s) a', query) INTO expected;
 	RETURN CASE WHEN got IS DISTINCT FROM expected THEN format('%s: %s, expected %s', query, got, expected) END;
 END $$;

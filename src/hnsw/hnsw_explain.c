@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/relscan.h"
-#include "commands/explain.h"
 #include "executor/execdesc.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
@@ -20,6 +19,7 @@
 #include "types/pg_compat.h"
 
 #include LH_EXPLAIN_HEADER
+#include LH_EXPLAIN_HOOK_HEADER
 #include LH_EXPLAIN_STATE_HEADER
 
 static ExplainOneQuery_hook_type next_explain;

@@ -253,17 +253,16 @@ is_toasted(RangeTblEntry *rte, const Wanted *wanted)
 }
 
 /*
- * What a scan and a sort would cost: to others the node shall look no better
- * than what it replaces, so that indexes are chosen where pgvector's are.
+ * What a scan and a bounded sort would cost: to others the node shall look
+ * hardly better than what it replaces, so that indexes are chosen where
+ * pgvector's are.
  */
 static Cost
-exact_cost(PlannerInfo *root, const Wanted *wanted, const Path *scan)
+exact_cost(const Wanted *wanted, const Path *scan)
 {
-	Path		sort;
+	double		kept = Max(Min(2.0 * wanted->limit, scan->rows), 2);
 
-	cost_sort(&sort, root, root->query_pathkeys, LH_SORT_INPUT(scan), scan->rows, scan->pathtarget->width,
-			  0, work_mem, wanted->limit);
-	return sort.startup_cost + scan->rows * cpu_operator_cost;
+	return scan->total_cost + scan->rows * 2 * cpu_operator_cost * log2(kept);
 }
 
 /* ---- paths and plans ---- */
@@ -358,7 +357,7 @@ number(double x)
 static Path *
 exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 {
-	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(root, wanted, scan),
+	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(wanted, scan),
 									list_make3(makeBoolean(false), number(1), number(0)));
 
 	lh_path_inherit_disabled(&path->path, scan);
@@ -376,7 +375,7 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
 	Cost		row_cost = Max(random_page_cost, 2 * seq_page_cost) + INDEX_ROW_COST;
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
-	Cost		exact = exact_cost(root, wanted, scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
+	Cost		exact = exact_cost(wanted, scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
 	Cost		alone;
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;

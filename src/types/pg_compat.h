@@ -164,6 +164,9 @@ lh_owns_database(Oid database, Oid role)
 #define LH_EXPLAIN_HEADER "commands/explain.h"
 #endif
 
+/* Declares ExplainOneQuery_hook */
+#define LH_EXPLAIN_HOOK_HEADER "commands/explain.h"
+
 /* Declares ExplainState: #include LH_EXPLAIN_STATE_HEADER */
 #if PG_VERSION_NUM >= 180000
 #define LH_EXPLAIN_STATE_HEADER "commands/explain_state.h"
@@ -395,13 +398,6 @@ lh_path_inherit_disabled(Path *path, const Path *child)
 	path->disabled_nodes = child->disabled_nodes;
 #endif
 }
-
-/* What cost_sort() wants to know of the path to be sorted. */
-#if PG_VERSION_NUM >= 180000
-#define LH_SORT_INPUT(path) (path)->disabled_nodes, (path)->total_cost
-#else
-#define LH_SORT_INPUT(path) (path)->total_cost
-#endif
 
 static inline bool
 lh_path_is_cheaper(const Path *a, const Path *b)
