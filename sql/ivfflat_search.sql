@@ -82,6 +82,12 @@ RESET ivfflat.max_probes;
 SELECT count(*) FROM (SELECT i FROM t WHERE i % 500 = 0 ORDER BY v <-> noise(1, 8)::vector LIMIT 13) a;
 RESET ivfflat.iterative_scan;
 
+-- With a filter and a LIMIT it goes on by itself.
+SELECT count(*) FROM (SELECT i FROM t WHERE i % 500 = 0 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 13) a;
+SET lakehouse.vector_fill_limit = off;
+SELECT count(*) < 13 AS fewer FROM (SELECT i FROM t WHERE i % 500 = 0 ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 13) a;
+RESET lakehouse.vector_fill_limit;
+
 -- Not for other orders, nor without one.
 EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 1;
 EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <=> '[1,2,3,4,5,6,7,8]' LIMIT 1;

@@ -13,6 +13,7 @@
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 
+#include "hnsw/hnsw.h"
 #include "hnsw/hnsw_int.h"
 #include "types/pg_compat.h"
 
@@ -104,7 +105,7 @@ look_for_scan(PlanState *node, void *context)
 
 /* Does a LIMIT wait for rows of this index that are filtered above the scan? */
 bool
-hnsw_is_filtered(Relation index)
+lh_hnsw_is_filtered(Relation index)
 {
 	Search		search = {RelationGetRelid(index), false, false, false};
 

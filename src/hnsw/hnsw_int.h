@@ -476,7 +476,6 @@ extern void hnsw_memory_flush(HnswGraph *g);
 
 /* hnsw_filter.c */
 extern void hnsw_filter_init(void);
-extern bool hnsw_is_filtered(Relation index);
 extern QueryDesc *hnsw_running_query(void);
 
 /* hnsw_explain.c */

@@ -63,7 +63,7 @@ hnsw_begin_scan(Relation index, int n_keys, int n_orderbys)
 	HnswScan   *s = palloc0(sizeof(HnswScan));
 
 	s->g = hnsw_open(index, CurrentMemoryContext);
-	s->want_filtered = n_orderbys > 0 && hnsw_is_filtered(index);
+	s->want_filtered = n_orderbys > 0 && lh_hnsw_is_filtered(index);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = s;
 	return scan;

@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 #include "utils/spccache.h"
 
+#include "hnsw/hnsw.h"
 #include "ivfflat/ivf_int.h"
 
 /* Pages of a list that are asked for before they are read. */
@@ -39,6 +40,7 @@ typedef struct IvfScan
 	int			ahead;
 	IvfHints   *hints;
 	bool		started;
+	bool		filtered;		/* somebody above throws rows away and wants more */
 	const void **rows;			/* of a page */
 	float	   *distances;
 	MemoryContext context;		/* of the query */
@@ -53,6 +55,7 @@ ivf_begin_scan(Relation index, int n_keys, int n_orderbys)
 
 	ivf_open(&s->ivf, index);
 	s->ahead = Max(Min(concurrency, MAX_AHEAD), MIN_AHEAD);
+	s->filtered = n_orderbys > 0 && lh_hnsw_is_filtered(index);
 	s->rows = palloc(sizeof(void *) * IVF_MAX_PAGE_ROWS);
 	s->distances = palloc(sizeof(float) * IVF_MAX_PAGE_ROWS);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "ivfflat scan", ALLOCSET_DEFAULT_SIZES);
@@ -271,6 +274,8 @@ start(IndexScanDesc scan, IvfScan *s)
 	old = MemoryContextSwitchTo(s->context);
 	if (ivf_iterative_scan != IVF_ITERATIVE_OFF)
 		max = Max(ivf_max_probes, ivf_probes);
+	else if (s->filtered)
+		max = s->ivf.lists;
 	max = Min(max, s->ivf.lists);
 	prepare_query(scan, s);
 	choose_lists(s, max);
