@@ -142,6 +142,7 @@ typedef struct LhRowMarks
 	bool		in_delta;		/* the publisher has not moved it away, */
 	TransactionId mover_xid;	/* or it did, as this */
 	LhLineage	lineage;
+	bool		lineage_asked;	/* only ancestors that are locked are left in it */
 
 	LhWho		deleter;		/* LH_WHO_NOBODY: no tombstone */
 	TransactionId delete_xid;
@@ -188,6 +189,16 @@ extern void lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMa
 
 /* A row leaves the delta: keeps what of its lineage still matters.  For the publisher. */
 extern void lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage);
+
+/* ---- which rows this transaction has locked (own_lock.c) ---- */
+
+/* True: we hold FOR KEY SHARE or more on the row, and have not buried it since. */
+extern bool lh_own_lock_known(int64 storage_id, uint64 row_id);
+extern void lh_own_lock_add(int64 storage_id, uint64 row_id);
+extern void lh_own_lock_remove(int64 storage_id, uint64 row_id);
+
+/* Of a subtransaction that aborts, and later ones; InvalidSubTransactionId: the transaction ends. */
+extern void lh_own_lock_forget(SubTransactionId subid);
 
 /* ---- what this transaction has buried itself (own_dead.c) ---- */
 

@@ -298,6 +298,70 @@ make_lock_tuple(LhMarks *marks, uint64 row_id, ItemPointer tid)
 			  GetCurrentCommandId(true), HEAP_INSERT_FROZEN, 0, tid);
 }
 
+/* The strength of an xmax that is one transaction's lock. */
+static LockTupleMode
+lock_mode_of(HeapTupleHeader header)
+{
+	if (HEAP_XMAX_IS_KEYSHR_LOCKED(header->t_infomask))
+		return LockTupleKeyShare;
+	if (HEAP_XMAX_IS_SHR_LOCKED(header->t_infomask))
+		return LockTupleShare;
+	return header->t_infomask2 & HEAP_KEYS_UPDATED ? LockTupleExclusive : LockTupleNoKeyExclusive;
+}
+
+/* Does the lock tuple say that we alone hold this lock, or a stronger one? */
+static bool
+is_locked_by_us(LhMarks *marks, const LhRowMarks *m, LockTupleMode mode)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+	uint16		infomask;
+	bool		ours;
+
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple.t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
+		return false;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	infomask = tuple.t_data->t_infomask;
+	ours = (infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 && HEAP_XMAX_IS_LOCKED_ONLY(infomask) &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tuple.t_data)) &&
+		lock_mode_of(tuple.t_data) >= mode;
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	ReleaseBuffer(buffer);
+	return ours;
+}
+
+/*
+ * Locks those ancestors that somebody has locked, and forgets the others:
+ * nobody begins to lock an ancestor, so these are done for good.
+ */
+static TM_Result
+lock_ancestors(LhMarks *marks, LhRowMarks *m, CommandId cid, LockTupleMode mode, LockWaitPolicy policy)
+{
+	TM_Result	result = TM_Ok;
+	uint32		n = 0;
+
+	for (uint32 i = 0; i < m->lineage.n; i++)
+	{
+		LhRowMarks	ancestor;
+
+		if (result != TM_WouldBlock)
+		{
+			lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
+			if (!is_locked(marks, &ancestor))
+				continue;
+			/* another result: it has been free in between, and VACUUM has swept it away */
+			result = lock_lock_tuple(marks, &ancestor.lock_tid, cid, mode, policy);
+		}
+		m->lineage.ancestors[n++] = m->lineage.ancestors[i];
+	}
+	m->lineage.n = n;
+	m->lineage_asked = result != TM_WouldBlock;
+	return result == TM_WouldBlock ? result : TM_Ok;
+}
+
 /*
  * Locks the row, or only its ancestors' lock tuples and its own if it has one
  * (!make).  With LockWaitSkip: TM_WouldBlock.  Never waits otherwise, either,
@@ -307,21 +371,11 @@ static TM_Result
 lock_all(LhMarks *marks, uint64 row_id, LhRowMarks *m, CommandId cid,
 		 LockTupleMode mode, LockWaitPolicy policy, bool make)
 {
-	TM_Result	result;
-
-	for (uint32 i = 0; i < m->lineage.n; i++)
-	{
-		LhRowMarks	ancestor;
-
-		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
-		/* nobody begins to lock an ancestor: that is done for good when it is not locked now */
-		if (!is_locked(marks, &ancestor))
-			continue;
-		result = lock_lock_tuple(marks, &ancestor.lock_tid, cid, mode, policy);
-		/* another result: it has been free in between, and VACUUM has swept it away */
-		if (result == TM_WouldBlock)
-			return result;
-	}
+	/* what was asked then, is still so */
+	if (is_locked_by_us(marks, m, mode))
+		return TM_Ok;
+	if (lock_ancestors(marks, m, cid, mode, policy) == TM_WouldBlock)
+		return TM_WouldBlock;
 	if (!ItemPointerIsValid(&m->lock_tid))
 	{
 		if (!make)
@@ -608,6 +662,15 @@ lh_row_end_change(LhMarks *marks, uint64 row_id)
 	leave_critical(marks->rel, row_id);
 }
 
+static int64
+storage_id_of(Relation rel)
+{
+	LhIdentity	identity;
+
+	lh_metapage_read(rel, &identity);
+	return identity.storage_id;
+}
+
 void
 lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successor, CommandId cid)
 {
@@ -615,6 +678,7 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
 	lh_own_dead_add(marks->rel, row_id, cid);
+	lh_own_lock_remove(storage_id_of(marks->rel), row_id);
 }
 
 /* ---- lineage ---- */
@@ -649,8 +713,9 @@ lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LhLi
 	{
 		LhRowMarks	ancestor;
 
-		lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
-		if (is_locked(marks, &ancestor))
+		if (!m->lineage_asked)
+			lh_marks_look(marks, m->lineage.ancestors[i], &ancestor);
+		if (m->lineage_asked || is_locked(marks, &ancestor))
 			lineage->ancestors[lineage->n++] = m->lineage.ancestors[i];
 	}
 	lineage->ancestors[lineage->n++] = row_id;

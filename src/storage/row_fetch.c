@@ -226,21 +226,34 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * The row read last from a file for SnapshotAny: an update asks for the same
+ * row several times.  It does not go back to the delta, and is not sought there.
+ */
+static int64 filed_storage_id;
+static uint64 filed_row_id;
+
 bool
 lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
-	bool		buried;
-	bool		found;
+	bool		buried = false;
+	bool		found = false;
 
 	memset(row, 0, sizeof(*row));
 	row->row_id = row_id;
-	found = fetch_from_delta(fetch, row_id, snapshot, row, &buried);
+	if (snapshot != SnapshotAny || row_id != filed_row_id || fetch->storage_id != filed_storage_id)
+		found = fetch_from_delta(fetch, row_id, snapshot, row, &buried);
 	if (!found && (!buried || snapshot == SnapshotAny) &&
 		find_file(fetch, row_id, desc, snapshot))
 	{
 		fetch_from_file(fetch, row_id, desc, row);
 		found = true;
+		if (snapshot == SnapshotAny)
+		{
+			filed_storage_id = fetch->storage_id;
+			filed_row_id = row_id;
+		}
 	}
 	MemoryContextSwitchTo(old);
 	return found;

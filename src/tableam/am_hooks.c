@@ -149,6 +149,7 @@ xact_callback(XactEvent event, void *arg)
 			lh_file_cache_end(true);
 			lh_deltas_forget(InvalidSubTransactionId);
 			lh_own_dead_forget(true);
+			lh_own_lock_forget(InvalidSubTransactionId);
 			break;
 		default:
 			break;
@@ -166,6 +167,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 		lh_deltas_forget(subid);
 		lh_file_cache_end(false);
 		lh_own_dead_forget(false);
+		lh_own_lock_forget(subid);
 	}
 }
 

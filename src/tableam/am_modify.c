@@ -304,12 +304,19 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 			  uint8 flags, TM_FailureData *tmfd)
 {
 	uint64		row_id = lh_tid_to_row_id(tid);
+	LhIdentity	identity;
 	LhMarks    *marks;
 	LhRowMarks	m;
 	TM_Result	result;
 
 	lh_require_preload(rel);
 	tmfd->traversed = false;
+	lh_metapage_read(rel, &identity);
+	if (mode == LockTupleKeyShare && lh_own_lock_known(identity.storage_id, row_id))
+	{
+		store_row(rel, row_id, slot);
+		return TM_Ok;
+	}
 	marks = lh_marks_begin(rel, RowExclusiveLock);
 	for (;;)
 	{
@@ -332,6 +339,8 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 	}
 	lh_marks_end(marks);
 	lh_row_id_to_tid(row_id, tid);
+	if (result == TM_Ok)
+		lh_own_lock_add(identity.storage_id, row_id);
 	if (result == TM_Ok || result == TM_Invisible || result == TM_SelfModified)
 		store_row(rel, row_id, slot);
 	return result;
