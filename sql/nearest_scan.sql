@@ -129,3 +129,24 @@ TRUNCATE h, l;
 SELECT i FROM h ORDER BY v <-> '[1,2]' LIMIT 10;
 SELECT i FROM l WHERE grp = 1 ORDER BY v <-> '[1,2]' LIMIT 10;
 DROP TABLE h, l, found;
+
+-- the distance of an ordered index scan is not computed for nobody
+SET client_min_messages = warning;
+CREATE TABLE h (i int, v vector(3));
+INSERT INTO h SELECT i, ARRAY[i, 1, 2]::vector FROM generate_series(1, 2000) i;
+CREATE INDEX ON h USING hnsw (v vector_l2_ops);
+SET enable_seqscan = off;
+EXPLAIN (COSTS off, VERBOSE) SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 2;
+EXPLAIN (COSTS off, VERBOSE) SELECT i, v <-> '[5,1,2]' AS d FROM h ORDER BY v <-> '[5,1,2]' LIMIT 2;
+SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1;
+SELECT i, v <-> '[5,1,2]' AS d FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1;
+SELECT i FROM h ORDER BY v <-> '[5,1,2]' FETCH FIRST 1 ROW WITH TIES;
+(SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1) UNION ALL (SELECT i FROM h ORDER BY v <-> '[9,1,2]' LIMIT 1);
+SELECT a.i, (SELECT i FROM h ORDER BY v <-> a.v LIMIT 1) FROM h a WHERE i = 77;
+BEGIN;
+SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1 FOR UPDATE;
+UPDATE h SET i = -i WHERE i IN (SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1) RETURNING i;
+ROLLBACK;
+EXPLAIN (COSTS off, VERBOSE) SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 2;
+SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 1;
+DROP TABLE h;

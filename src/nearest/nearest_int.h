@@ -8,10 +8,15 @@
 #include "postgres.h"
 
 #include "nodes/extensible.h"
+#include "nodes/primnodes.h"
 
 extern const CustomScanMethods lh_nearest_methods;
 
-/* The plan's custom_private, in this order; custom_exprs holds the distance. */
+/*
+ * The plan's custom_private, in this order.  custom_exprs holds the value that
+ * distances are to; the last column of custom_scan_tlist is the distance, the
+ * others are the children's.
+ */
 enum
 {
 	NEAREST_LIMIT,				/* Integer: rows that are wanted */
@@ -21,5 +26,11 @@ enum
 	NEAREST_PASSING,			/* Float: share of the rows that the planner thinks pass the filter */
 	NEAREST_PATIENCE			/* Float: rows of the index that cost as much as the exact child */
 };
+
+/* nearest_path.c */
+extern bool lh_is_distance(const OpExpr *op);
+
+/* nearest_junk.c */
+extern void lh_nearest_junk_init(void);
 
 #endif							/* LH_NEAREST_INT_H */

@@ -160,7 +160,7 @@ begin(CustomScanState *css, EState *estate, int eflags)
 {
 	NearestState *s = (NearestState *) css;
 	CustomScan *plan = (CustomScan *) css->ss.ps.plan;
-	OpExpr	   *distance = linitial(plan->custom_exprs);
+	OpExpr	   *distance = (OpExpr *) llast_node(TargetEntry, plan->custom_scan_tlist)->expr;
 	List	   *private = plan->custom_private;
 	ListCell   *lc;
 
@@ -176,7 +176,7 @@ begin(CustomScanState *css, EState *estate, int eflags)
 	s->key_arg = intVal(list_nth(private, NEAREST_KEY_ARG));
 	s->passing = floatVal(list_nth(private, NEAREST_PASSING));
 	s->patience = floatVal(list_nth(private, NEAREST_PATIENCE));
-	s->query = ExecInitExpr(list_nth(distance->args, 1 - s->key_arg), &css->ss.ps);
+	s->query = ExecInitExpr(linitial(plan->custom_exprs), &css->ss.ps);
 	fmgr_info(distance->opfuncid, &s->function);
 	fmgr_info_set_expr((Node *) distance, &s->function);
 	s->call = palloc0(SizeForFunctionCallInfo(2));
@@ -440,13 +440,20 @@ static TupleTableSlot *
 next_row(ScanState *ss)
 {
 	NearestState *s = (NearestState *) ss;
+	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
+	int			distance = slot->tts_tupleDescriptor->natts - 1;
+	Row		   *row;
 
 	if (s->next < 0)
 		find_rows(s);
 	if (s->next >= s->n)
-		return ExecClearTuple(ss->ss_ScanTupleSlot);
-	ExecForceStoreMinimalTuple(s->rows[s->next++].tuple, ss->ss_ScanTupleSlot, false);
-	return ss->ss_ScanTupleSlot;
+		return ExecClearTuple(slot);
+	row = &s->rows[s->next++];
+	/* the children's columns; the last one is missing there and comes as NULL */
+	ExecForceStoreMinimalTuple(row->tuple, slot, false);
+	slot->tts_values[distance] = Float8GetDatum(row->distance);
+	slot->tts_isnull[distance] = row->isnull;
+	return slot;
 }
 
 /* The children have checked all there is. */
@@ -470,8 +477,9 @@ explain(CustomScanState *css, List *ancestors, ExplainState *es)
 	NearestState *s = (NearestState *) css;
 	CustomScan *plan = (CustomScan *) css->ss.ps.plan;
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, ancestors);
+	Node	   *distance = (Node *) llast_node(TargetEntry, plan->custom_scan_tlist)->expr;
 
-	ExplainPropertyText("Order By", deparse_expression(linitial(plan->custom_exprs), context, es->verbose, false), es);
+	ExplainPropertyText("Order By", deparse_expression(distance, context, es->verbose, false), es);
 	if (es->analyze && s->search && s->next >= 0)
 	{
 		ExplainPropertyInteger("Index Rows", NULL, s->tried, es);

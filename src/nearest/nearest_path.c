@@ -53,15 +53,20 @@ typedef struct Wanted
 
 /* ---- which queries ---- */
 
-static bool
-is_distance_operator(Oid op, Oid type)
+/* Is it a distance between vectors, ours or pgvector's? */
+bool
+lh_is_distance(const OpExpr *op)
 {
 	static const char *const names[] = {"<->", "<#>", "<=>", "<+>", "<~>", "<%>"};
 	static const char *const types[] = {"vector", "halfvec", "sparsevec", "bit"};
-	char	   *name = get_opname(op);
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	char	   *name;
+	HeapTuple	tuple;
 	bool		known = false;
 
+	if (op->opresulttype != FLOAT8OID || list_length(op->args) != 2)
+		return false;
+	name = get_opname(op->opno);
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(exprType(linitial(op->args))));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	for (int i = 0; i < lengthof(types); i++)
@@ -83,8 +88,7 @@ is_distance(PlannerInfo *root, RelOptInfo *rel, Expr *expr, Wanted *wanted)
 	Relids		left,
 				right;
 
-	if (!IsA(op, OpExpr) || op->opresulttype != FLOAT8OID || list_length(op->args) != 2 ||
-		!is_distance_operator(op->opno, exprType(linitial(op->args))) ||
+	if (!IsA(op, OpExpr) || !lh_is_distance(op) ||
 		contain_volatile_functions((Node *) op) || contain_subplans((Node *) op))
 		return false;
 	left = pull_varnos(root, linitial(op->args));
@@ -310,8 +314,11 @@ plan_nearest(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, 
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
 	scan->custom_plans = children;
-	scan->custom_exprs = list_make1(wanted.distance);
+	scan->custom_exprs = list_make1(list_nth(wanted.distance->args, 1 - wanted.key_arg));
 	scan->custom_scan_tlist = copyObject(((Plan *) linitial(children))->targetlist);
+	scan->custom_scan_tlist = lappend(scan->custom_scan_tlist,
+									  makeTargetEntry(copyObject((Expr *) wanted.distance),
+													  list_length(scan->custom_scan_tlist) + 1, NULL, false));
 	scan->custom_private = lcons(lthird(path->custom_private),
 								 lcons(makeInteger(key),
 									   lcons(makeInteger(wanted.key_arg), list_copy_tail(path->custom_private, 3))));
@@ -432,6 +439,7 @@ lh_nearest_init(void)
 							 "Off, rows are sorted, and index scans below a filter do not change their mind.",
 							 &enable_nearest, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL, NULL);
 	RegisterCustomScanMethods(&lh_nearest_methods);
+	lh_nearest_junk_init();
 	previous_pathlist = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = pathlist_hook;
 }

@@ -3,12 +3,11 @@
 
 	bench_vector.py DATA.npz [PART ...]
 
-DATA.npz holds B (rows), Q (queries) and G (the 10 true neighbours of each), and
-is named after its data set; glove is searched by cosine, the rest by L2.  Parts:
-build query filter insert vacuum hnswlib; all of them unless some are named.
-OURS and RIVAL are connection strings (RIVAL may be missing).  Times are CPU
-microseconds of the backend, the least of some rounds; it and this client share
-a core, since moving between cores costs more than a query.
+DATA.npz is one of vector_data.py's.  Parts: build query filter exact insert
+vacuum parse hnswlib; all of them unless some are named.  OURS and RIVAL are connection
+strings (RIVAL may be missing).  Times are CPU microseconds of the backend, the
+least of some rounds; it and this client share a core, since moving between
+cores costs more than a query.  Lines "ratio" divide ours by the other's.
 """
 
 import os
@@ -22,8 +21,14 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from vector_data import COSINE
+
 K = 10
 ROUNDS = 3
+# The recall at which systems are compared.
+RECALL = {"glove": 0.95, "mnist": 0.995, "fashion": 0.995}
+EFS = (10, 15, 20, 30, 40, 60, 80, 120, 160, 200, 250, 300, 400, 600, 800)
+PARTS = ["build", "query", "hnswlib", "filter", "exact", "parse", "insert", "vacuum"]
 
 
 class Vec(bytes):
@@ -78,7 +83,10 @@ def build(s, name, opclass, n):
     s.c.execute(f"DROP INDEX IF EXISTS {name}_v")
     cpu = s.cpu()
     s.c.execute(f"CREATE INDEX {name}_v ON {name} USING hnsw (v {opclass})")
-    s.say("build", cpu_s=s.cpu() - cpu, bytes_a_row=s.one("SELECT pg_relation_size(%s)", f"{name}_v") / n)
+    cpu, size = s.cpu() - cpu, s.one("SELECT pg_relation_size(%s)", f"{name}_v") / n
+    s.say("build", cpu_s=cpu, bytes_a_row=size)
+    RESULTS.add(s.name, "build cpu s", cpu)
+    RESULTS.add(s.name, "bytes a row", size)
 
 
 def run(s, sql, queries, truth):
@@ -92,12 +100,50 @@ def run(s, sql, queries, truth):
     return hits / sum(len(t) for t in truth), best * 1e6, sum(len(f) for f in found) / len(queries)
 
 
+class Results:
+    """Figures of each system, and their ratios when all have run."""
+
+    def __init__(self):
+        self.figures = {}
+
+    def add(self, system, what, value):
+        self.figures.setdefault(what, {})[system] = value
+
+    def show(self):
+        for what, by in self.figures.items():
+            for other in ("pgvector", "hnswlib"):
+                if "lakehouse" in by and by.get(other):
+                    ours, theirs = by["lakehouse"], by[other]
+                    print(f"ratio     {what}: {ours:.4g} / {other} {theirs:.4g} = {ours / theirs:.3f}", flush=True)
+
+
+RESULTS = Results()
+
+
+def at_recall(system, name, points):
+    """Microseconds at the recall to be compared, between the two points around it."""
+    want = RECALL.get(name, 0.98)
+    before = None
+    for recall, us in points:
+        if recall >= want:
+            if before and recall > before[0]:
+                us = before[1] + (us - before[1]) * (want - before[0]) / (recall - before[0])
+            RESULTS.add(system, f"query us at recall {want}", us)
+            return
+        before = (recall, us)
+
+
 def query(s, name, op, queries, truth):
     s.c.execute("SET enable_seqscan = off")
-    for ef in (10, 20, 40, 80, 120, 200, 300, 400):
+    points = []
+    for ef in EFS:
         s.c.execute(f"SET hnsw.ef_search = {ef}")
         recall, us, _ = run(s, f"SELECT id FROM {name} ORDER BY v {op} %s LIMIT {K}", queries, truth)
         s.say("query", ef=ef, recall=recall, cpu_us=us)
+        points.append((recall, us))
+        if recall >= RECALL.get(name, 0.98) + 0.003:
+            break
+    at_recall(s.name, name, points)
     s.c.execute("RESET hnsw.ef_search")
     s.c.execute("RESET enable_seqscan")
 
@@ -106,13 +152,47 @@ def filtered(s, name, op, queries, rows):
     """The planner is free; pgvector gets the setting that its manual advises."""
     if s.name == "pgvector":
         s.c.execute("SET hnsw.iterative_scan = relaxed_order")
-    for share in (10, 100, 1000):
+    plain = np.array([np.frombuffer(q[4:], ">f4") for q in queries])
+    for share, index in ((10, False), (100, False), (1000, False), (1000, True)):
         chosen = np.arange(share // 3, len(rows), share)
-        truth = [chosen[t] for t in nearest(rows[chosen], np.array([np.frombuffer(q[4:], ">f4") for q in queries]), op)]
+        truth = [chosen[t] for t in nearest(rows[chosen], plain, op)]
+        if index:
+            s.c.execute(f"CREATE INDEX {name}_share ON {name} ((id % {share}))")
+            s.c.execute(f"ANALYZE {name}")
         sql = f"SELECT id FROM {name} WHERE id %% {share} = {share // 3} ORDER BY v {op} %s LIMIT {K}"
         recall, us, n = run(s, sql, queries, truth)
-        s.say("filter", one_in=share, recall=recall, rows=n, cpu_us=us)
+        what = f"filter 1/{share}" + (" with btree" if index else "")
+        s.say("filter", one_in=share, btree=index, recall=recall, rows=n, cpu_us=us)
+        RESULTS.add(s.name, f"{what} us", us)
+    s.c.execute(f"DROP INDEX {name}_share")
     s.c.execute("RESET hnsw.iterative_scan")
+
+
+def exact(s, name, op, queries, truth):
+    s.c.execute("SET enable_indexscan = off")
+    s.c.execute("SET max_parallel_workers_per_gather = 0")
+    recall, us, _ = run(s, f"SELECT id FROM {name} ORDER BY v {op} %s LIMIT {K}", queries, truth)
+    s.say("exact", recall=recall, cpu_us=us)
+    RESULTS.add(s.name, "exact us", us)
+    s.c.execute("RESET enable_indexscan")
+    s.c.execute("RESET max_parallel_workers_per_gather")
+
+
+def parse(s, dims=1536, n=2000):
+    """A literal's time, as what it takes longer than a short one."""
+    text = [str(list(np.random.default_rng(i).standard_normal(dims).astype(np.float32).tolist())) for i in range(20)]
+    s.c.execute("CREATE TEMP TABLE literals AS SELECT unnest(%s::text[]) AS x", (text,))
+    best = {}
+    for sql in ("SELECT sum(vector_dims(x::vector)) FROM literals, generate_series(1, %s)",
+                "SELECT sum(length(x)) FROM literals, generate_series(1, %s)"):
+        best[sql] = 1e9
+        for _ in range(ROUNDS):
+            cpu = s.cpu()
+            s.one(sql, n // 20)
+            best[sql] = min(best[sql], s.cpu() - cpu)
+    full, base = best.values()
+    s.say("parse", dims=dims, cpu_us=(full - base) / n * 1e6)
+    RESULTS.add(s.name, f"parse {dims}-d us", (full - base) / n * 1e6)
 
 
 def nearest(rows, queries, op):
@@ -124,7 +204,7 @@ def nearest(rows, queries, op):
 
 
 def insert(s, name, queries):
-    """No checkpoint before it, or whole pages would be logged."""
+    """Without whole pages in WAL, so that it does not matter when the last checkpoint was."""
     n = s.one(f"SELECT max(id) FROM {name}") + 1
     lsn, cpu = s.one("SELECT pg_current_wal_insert_lsn()"), s.cpu()
     for i, q in enumerate(queries):
@@ -132,6 +212,8 @@ def insert(s, name, queries):
     cpu = (s.cpu() - cpu) / len(queries)
     wal = s.one("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", lsn)
     s.say("insert", cpu_us=cpu * 1e6, wal_a_row=float(wal) / len(queries))
+    RESULTS.add(s.name, "insert us", cpu * 1e6)
+    RESULTS.add(s.name, "insert wal a row", float(wal) / len(queries))
 
 
 def vacuum(s, name):
@@ -139,19 +221,25 @@ def vacuum(s, name):
     cpu = s.cpu()
     s.c.execute(f"VACUUM (PARALLEL 0) {name}")
     vacuum_s = s.cpu() - cpu
-    cpu = s.cpu()
-    s.c.execute(f"REINDEX INDEX {name}_v")
-    s.say("vacuum", cpu_s=vacuum_s, reindex_s=s.cpu() - cpu)
+    RESULTS.add(s.name, "vacuum cpu s", vacuum_s)
+    if s.name == "lakehouse":       # what it is to stay below
+        cpu = s.cpu()
+        s.c.execute(f"REINDEX INDEX {name}_v")
+        s.say("reindex", cpu_s=s.cpu() - cpu)
+    s.say("vacuum", cpu_s=vacuum_s)
 
 
-def hnswlib_run(rows, queries, truth, op):
+def hnswlib_run(name, rows, queries, truth, op):
     import hnswlib
     index = hnswlib.Index(space="cosine" if op == "<=>" else "l2", dim=rows.shape[1])
     index.init_index(max_elements=len(rows), ef_construction=64, M=16)
     cpu = time.process_time()
     index.add_items(rows, num_threads=1)
-    print(f"hnswlib   build    cpu_s={time.process_time() - cpu:.4g}", flush=True)
-    for ef in (10, 20, 40, 80, 120, 200, 300, 400, 500):
+    cpu = time.process_time() - cpu
+    print(f"hnswlib   build    cpu_s={cpu:.4g}", flush=True)
+    RESULTS.add("hnswlib", "build cpu s", cpu)
+    points = []
+    for ef in EFS:
         index.set_ef(ef)
         best = 1e9
         for _ in range(ROUNDS):
@@ -159,15 +247,20 @@ def hnswlib_run(rows, queries, truth, op):
             found, _ = index.knn_query(queries, k=K, num_threads=1)
             best = min(best, time.process_time() - cpu)
         recall = sum(len(set(f) & set(t)) for f, t in zip(found, truth)) / truth.size
-        print(f"hnswlib   query    ef={ef} recall={recall:.4f} cpu_us={best / len(queries) * 1e6:.4g}", flush=True)
+        us = best / len(queries) * 1e6
+        print(f"hnswlib   query    ef={ef} recall={recall:.4f} cpu_us={us:.4g}", flush=True)
+        points.append((recall, us))
+        if recall >= RECALL.get(name, 0.98) + 0.003:
+            break
+    at_recall("hnswlib", name, points)
 
 
 def main():
     file = Path(sys.argv[1])
-    parts = sys.argv[2:] or ["build", "query", "filter", "insert", "vacuum", "hnswlib"]
+    parts = sys.argv[2:] or PARTS
     data, name = np.load(file), file.stem
     rows, queries, truth = data["B"], data["Q"], data["G"]
-    op, opclass = ("<=>", "vector_cosine_ops") if name.startswith("glove") else ("<->", "vector_l2_ops")
+    op, opclass = ("<=>", "vector_cosine_ops") if name in COSINE else ("<->", "vector_l2_ops")
     systems = [System("lakehouse", os.environ["OURS"], "lakehouse")]
     if os.environ.get("RIVAL"):
         systems.append(System("pgvector", os.environ["RIVAL"], "vector"))
@@ -175,20 +268,27 @@ def main():
     print(f"{name}: {rows.shape[0]} rows of {rows.shape[1]} dimensions, {op}", flush=True)
     for s in systems:
         load(s, name, rows)
-        if "build" in parts:
+    if "build" in parts:
+        for s in systems:
             build(s, name, opclass, len(rows))
     if "query" in parts:
         for s in systems:
             query(s, name, op, vectors[:500], truth[:500])
     if "hnswlib" in parts:
-        hnswlib_run(rows, queries[:500], truth[:500], op)
+        hnswlib_run(name, rows, queries[:500], truth[:500], op)
     for s in systems:
         if "filter" in parts:
             filtered(s, name, op, vectors[:50], rows)
+        if "exact" in parts:
+            exact(s, name, op, vectors[:5], truth[:5])
+        if "parse" in parts:
+            parse(s)
+    for s in systems:
         if "insert" in parts:
             insert(s, name, vectors)
         if "vacuum" in parts:
             vacuum(s, name)
+    RESULTS.show()
 
 
 if __name__ == "__main__":
