@@ -31,7 +31,7 @@ INSERT INTO data SELECT i, d, (SELECT array_agg(c + e / 4 ORDER BY o)
 		FROM ROWS FROM (unnest(noise(-1 - i % 40, d)), unnest(noise(i, d))) WITH ORDINALITY u (c, e, o))
 	FROM generate_series(1, 1000) i, unnest(ARRAY[8, 70, 300]) d;
 
--- All lists find everything, some of them nearly.
+-- All lists find everything, but for halves that were rounded when they were normalized; some lists nearly so.
 CREATE FUNCTION try(type text, dims int, metric text, op text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	few numeric;
@@ -43,7 +43,7 @@ BEGIN
 	EXECUTE format('CREATE INDEX t_v ON t USING ivfflat (v %s_%s_ops) WITH (lists = 20)', type, metric);
 	few := recall('t', op, 4, 10, 8);
 	every := recall('t', op, 20, 10, 8);
-	RETURN CASE WHEN few >= 0.85 AND every >= 0.98 THEN 'good' ELSE few || ' ' || every END;
+	RETURN CASE WHEN few >= 0.85 AND every >= 0.95 THEN 'good' ELSE few || ' ' || every END;
 END $$;
 SELECT type, dims, metric, try(type, dims, metric, op)
 	FROM unnest(ARRAY['vector', 'halfvec']) type, unnest(ARRAY[8, 70, 300]) dims,

@@ -128,6 +128,24 @@ SELECT i FROM part ORDER BY v <-> noise(50, 40)::vector LIMIT 1;
 DROP TABLE lake, tmp, un, part;
 RESET enable_seqscan;
 
+-- Another number of lists, from the next rewrite on, in the same file and in a new one.
+BEGIN;
+CREATE TABLE re (i int, v vector(40));
+INSERT INTO re SELECT i, noise(i, 40) FROM generate_series(1, 300) i;
+CREATE INDEX re_v ON re USING ivfflat (v vector_l2_ops) WITH (lists = 2);
+ALTER INDEX re_v SET (lists = 300);
+SELECT count(*), sum(rows) FROM lakehouse.ivfflat_lists('re_v');
+TRUNCATE re;
+INSERT INTO re SELECT i, noise(i, 40) FROM generate_series(1, 300) i;
+SELECT count(*), sum(rows) FROM lakehouse.ivfflat_lists('re_v');
+COMMIT;
+ALTER INDEX re_v SET (lists = 7);
+REINDEX INDEX re_v;
+SELECT count(*), sum(rows) FROM lakehouse.ivfflat_lists('re_v');
+SELECT exact('re', 10, 5);
+DROP TABLE re;
+SELECT n, pg_indexam_progress_phasename(oid, n) FROM pg_am, generate_series(1, 5) n WHERE amname = 'ivfflat' ORDER BY 1;
+
 -- What cannot be.
 CREATE TABLE e (a vector, b vector(3), c sparsevec(20), d int, f vector(1));
 CREATE INDEX ON e USING ivfflat (a vector_l2_ops);

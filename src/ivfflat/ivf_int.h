@@ -193,8 +193,8 @@ extern void ivf_query(const IvfShape *shape, const void *value, void *work, IvfQ
 extern void ivf_score(const IvfShape *shape, const IvfQuery *query, const void *const *rows, int n, float *out);
 extern int	ivf_nearest_list(Ivf *ivf, const IvfQuery *query);
 
-/* Room for a query's widened value; ivf_query() may use the value itself. */
-#define IvfWorkBytes(shape)		(sizeof(float) * (Size) (shape)->dims)
+/* Room for a query's value as the kernels want it; ivf_query() may use the value itself. */
+#define IvfWorkBytes(shape)		((Size) (shape)->value_bytes * ((shape)->type == IVF_HALFVEC ? 2 : 1))
 
 /* ---- nearest centres of many values (ivf_nearest.c) ---- */
 

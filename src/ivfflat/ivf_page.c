@@ -134,7 +134,7 @@ ivf_setup(Ivf *ivf, Relation index, const IvfMeta *meta)
 	ivf->slots_per_page = IVF_PAGE_SPACE / ivf->slot_bytes;
 }
 
-/* rd_amcache holds the meta page, which never changes. */
+/* rd_amcache holds the meta page, which never changes; a build ends with throwing the cache away. */
 void
 ivf_open(Ivf *ivf, Relation index)
 {
