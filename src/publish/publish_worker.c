@@ -37,6 +37,7 @@
 #define MIN_INTERVAL_MS		1200	/* with merges, less than 60 files a minute */
 #define FIRST_RETRY_MS		500
 #define LOCKED_RETRY_MS		100
+#define MAX_LOCK_WAIT_MS	500
 #define MAX_RETRY_MS		60000
 #define IDLE_EXIT_MS		10000
 #define FAILED_START_MS		2000
@@ -279,12 +280,18 @@ publish_interval(Oid relid)
 	return ms;
 }
 
+static bool
+is_about_locks(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
 static void
 job_failed(Job *job, ErrorData *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	if (is_about_locks(error))
 	{
 		/* somebody alters the table: those who wait go on waiting */
 		job->due = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
@@ -383,7 +390,7 @@ run_job(Job *job)
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		MemoryContextSwitchTo(cxt);
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		if (!is_about_locks(error))
 			ereport(LOG,
 					(errcode(error->sqlerrcode),
 					 errmsg("could not publish table %u: %s", job->relid, error->message),
@@ -458,13 +465,20 @@ fix_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"search_path", "pg_catalog, pg_temp"}
 	};
 
 	for (int i = 0; i < lengthof(settings); i++)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+
+	/*
+	 * Types of columns may need a table that somebody has locked who wants
+	 * ours next.  We give way, before he finds out that it is a deadlock.
+	 */
+	SetConfigOption("lock_timeout", psprintf("%d", Max(1, Min(MAX_LOCK_WAIT_MS, DeadlockTimeout / 2))),
+					PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("deadlock_timeout", "10", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void

@@ -80,8 +80,9 @@ class Generator:
         return self.r.choice(tables) if tables else None
 
     def touch(self, table):
-        """DDL in a transaction keeps the publisher out until it ends."""
-        table.locked = table.locked or self.in_transaction
+        """DDL in a transaction keeps the publisher out until it ends; of a key also from tables that refer to it."""
+        for t in [table] + [t for t in self.tables.values() if t.keyed] * table.keyed:
+            t.locked = t.locked or self.in_transaction
 
     def expression(self, type_, i="i"):
         text = TYPES[type_][0]
@@ -315,6 +316,7 @@ class Generator:
         if len(self.tables) < 3:
             return None
         table = self.table()
+        self.touch(table)
         del self.tables[table.name]
         return [f"DROP TABLE {table.name};"]
 
