@@ -350,6 +350,28 @@ call_previous(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 }
 
+/* As a run of the executor: its rows are one statement, and row by row it does not say that it is over. */
+static void
+run_copy(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+		 ProcessUtilityContext context, ParamListInfo params,
+		 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	int			depth = lh_statement_depth();
+
+	lh_statement_set_depth(depth + 1);
+	PG_TRY();
+	{
+		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		lh_statement_set_depth(depth);
+	}
+	PG_END_TRY();
+	lh_deltas_close(depth);
+	lh_statement_end_deeper(depth);
+}
+
 static void
 utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
@@ -389,10 +411,10 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	}
 	else if (IsA(stmt, AlterEnumStmt) && ((AlterEnumStmt *) stmt)->oldVal != NULL)
 		lh_label_renamed(((AlterEnumStmt *) stmt)->typeName);
-	call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	/* COPY row by row (volatile defaults, triggers) does not say that it is over */
 	if (IsA(stmt, CopyStmt))
-		lh_statement_end_deeper(lh_statement_depth() - 1);
+		run_copy(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (creation.relation != NULL)
 		finish_creation(&creation);
 	if (OidIsValid(alteration.relid))
