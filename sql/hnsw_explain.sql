@@ -38,3 +38,4 @@ SELECT explained('', 'SELECT 1') ~ 'Vector' AS inner_one FROM t ORDER BY v <-> '
 SELECT explained('', 'SELECT 1 / (i - i) FROM t ORDER BY v <-> ''[1,2,3]'' LIMIT 1');
 SELECT explained('', 'SELECT 1') ~ 'Vector' AS after_error;
 DROP TABLE t;
+DROP FUNCTION explained;

@@ -86,3 +86,4 @@ PREPARE near(int, int) AS SELECT i FROM l WHERE half = $2 ORDER BY v <-> point($
 EXECUTE near(9, 1);
 EXECUTE near(10, 0);
 DROP TABLE t, l;
+DROP FUNCTION point(int, int), way;

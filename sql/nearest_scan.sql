@@ -150,3 +150,4 @@ ROLLBACK;
 EXPLAIN (COSTS off, VERBOSE) SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 2;
 SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 1;
 DROP TABLE h;
+DROP FUNCTION noise, differs, taken;

@@ -189,6 +189,9 @@ lh_hnsw_init(void)
 	DefineCustomBoolVariable("lakehouse.vector_fill_limit",
 							 "Lets index scans below a filter and a LIMIT go on until there are enough rows.",
 							 NULL, &hnsw_fill_limit, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("lakehouse.vector_exact",
+							 "Makes scans of hnsw indexes look at all codes, and find the true neighbours.",
+							 NULL, &hnsw_exact, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("lakehouse.vector_index_limits",
 							 "Refuses vector indexes of more dimensions than pgvector allows.",
 							 NULL, &hnsw_dimension_limits, true, PGC_USERSET, 0, NULL, NULL, NULL);

@@ -148,7 +148,7 @@ tail_page(HnswGraph *g, int kind, int slot_bytes, int slots, bool *fresh)
  * that is being written, and its number.  A new page becomes the tail.
  */
 static char *
-take_slot(HnswWrite *w, Buffer buffer, int kind, int slot_bytes, bool fresh, uint32 *slot)
+take_slot(HnswWrite *w, Buffer buffer, int kind, int slot_bytes, bool fresh, Page *image, uint32 *slot)
 {
 	Page		page = hnsw_write_page(w, buffer, fresh);
 	PageHeader	header = (PageHeader) page;
@@ -156,15 +156,19 @@ take_slot(HnswWrite *w, Buffer buffer, int kind, int slot_bytes, bool fresh, uin
 
 	if (fresh)
 		hnsw_init_page(page, kind);
+	*image = page;
 	address = (char *) page + header->pd_lower;
 	*slot = (header->pd_lower - HNSW_PAGE_START) / slot_bytes;
 	header->pd_lower += slot_bytes;
 	return address;
 }
 
-/* Registers the meta page, with the new tail, where the page of the slot is new. */
+/*
+ * Registers the meta page, with the new tail, where the page of the slot is
+ * new; `page` is its image, which is written with it.
+ */
 static Buffer
-write_tail(HnswWrite *w, HnswGraph *g, int kind, Buffer buffer, bool fresh)
+write_tail(HnswWrite *w, HnswGraph *g, int kind, Buffer buffer, Page page, bool fresh)
 {
 	Buffer		meta;
 	HnswMeta   *m;
@@ -174,7 +178,10 @@ write_tail(HnswWrite *w, HnswGraph *g, int kind, Buffer buffer, bool fresh)
 	meta = hnsw_read_page(g, HNSW_META_BLOCK, HNSW_PAGE_META, BUFFER_LOCK_EXCLUSIVE);
 	m = HnswPageMeta(hnsw_write_page(w, meta, false));
 	if (kind == HNSW_PAGE_NODE)
+	{
+		HnswTail(page)->previous = m->node_tail;
 		m->node_tail = BufferGetBlockNumber(buffer);
+	}
 	else
 		m->upper_tail = BufferGetBlockNumber(buffer);
 	return meta;
@@ -188,16 +195,17 @@ store_upper(HnswGraph *g, int level, const uint32 *links, int n, uint32 next)
 	Buffer		meta;
 	HnswUpper  *upper;
 	HnswWrite	w;
+	Page		image;
 	uint32		slot;
 
 	hnsw_write_begin(&w, g);
-	upper = (HnswUpper *) take_slot(&w, buffer, HNSW_PAGE_UPPER, g->upper_bytes, fresh, &slot);
+	upper = (HnswUpper *) take_slot(&w, buffer, HNSW_PAGE_UPPER, g->upper_bytes, fresh, &image, &slot);
 	memset(upper, 0, g->upper_bytes);
 	upper->level = level;
 	upper->next = next;
 	upper->n_links = n;
 	memcpy(upper->links, links, n * sizeof(uint32));
-	meta = write_tail(&w, g, HNSW_PAGE_UPPER, buffer, fresh);
+	meta = write_tail(&w, g, HNSW_PAGE_UPPER, buffer, image, fresh);
 	hnsw_write_end(&w);
 	slot |= BufferGetBlockNumber(buffer) << HNSW_UPPER_SHIFT;
 	if (meta != InvalidBuffer)
@@ -335,6 +343,7 @@ store_appended(HnswGraph *g, HnswElement *e, ItemPointer tid)
 				meta;
 	char	   *to;
 	HnswWrite	w;
+	Page		image;
 	uint32		id;
 
 	hnsw_item_append(g, tid, e->value, g->codec.store_value ? e->bytes : 0,
@@ -345,10 +354,10 @@ store_appended(HnswGraph *g, HnswElement *e, ItemPointer tid)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("index \"%s\" cannot have more blocks", RelationGetRelationName(g->index))));
 	hnsw_write_begin(&w, g);
-	to = take_slot(&w, buffer, HNSW_PAGE_NODE, g->node_bytes, fresh, &id);
+	to = take_slot(&w, buffer, HNSW_PAGE_NODE, g->node_bytes, fresh, &image, &id);
 	id |= BufferGetBlockNumber(buffer) << g->id_shift;
 	write_node(g, &w, (HnswNode *) to, e->node, id, &item_buffer);
-	meta = write_tail(&w, g, HNSW_PAGE_NODE, buffer, fresh);
+	meta = write_tail(&w, g, HNSW_PAGE_NODE, buffer, image, fresh);
 	hnsw_write_end(&w);
 	if (meta != InvalidBuffer)
 		UnlockReleaseBuffer(meta);

@@ -56,6 +56,7 @@ extern int	hnsw_max_scan_tuples;
 extern double hnsw_scan_mem_multiplier;
 extern bool hnsw_fill_limit;
 extern bool hnsw_dimension_limits;
+extern bool hnsw_exact;
 
 typedef struct HnswOptions
 {
@@ -94,7 +95,7 @@ typedef enum HnswCoding
 /* ---- pages ---- */
 
 #define HNSW_MAGIC				0x4c484e57
-#define HNSW_VERSION			1
+#define HNSW_VERSION			2
 #define HNSW_META_BLOCK			0
 
 #define HNSW_PAGE_META			1
@@ -110,7 +111,7 @@ typedef struct HnswPageTail
 	uint16		kind;			/* 6 */
 	uint16		spare;			/* 8 */
 	uint16		page_id;		/* 10: HNSW_PAGE_ID */
-	uint32		spare2;			/* 12 */
+	uint32		previous;		/* 12: the node page before this one, 0 none */
 } HnswPageTail;
 
 StaticAssertDecl(sizeof(HnswPageTail) == 16, "HnswPageTail has 16 bytes");
@@ -444,6 +445,22 @@ extern void hnsw_consider(HnswGraph *g, const HnswQuery *query, HnswPool *pool, 
 extern void hnsw_rest_push(HnswRest *rest, HnswKey key);
 extern HnswKey hnsw_rest_pop(HnswRest *rest);
 extern void hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key);
+
+/* hnsw_sweep.c */
+
+/* What an exact search has found: nodes by the least distance that they can have. */
+typedef struct HnswSweep
+{
+	HnswKey    *keys;			/* NULL before the first sweep; sorted after it */
+	int64		n;
+	int64		max;
+	HnswKey		limit;			/* all up to here are in `keys`, or were before */
+	HnswKey		before;			/* of the sweep before this one */
+	bool		begun;			/* there was one */
+	bool		more;			/* there are nodes beyond the limit */
+} HnswSweep;
+
+extern bool hnsw_sweep(HnswGraph *g, const HnswQuery *query, HnswSweep *sweep);
 
 /* hnsw_link.c */
 extern int	hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max);

@@ -199,6 +199,8 @@ write_slots(HnswGraph *g, const Layout *layout, int kind, uint32 n)
 		if (block != (nodes ? layout->first_node : layout->first_upper) + done / per_page)
 			elog(ERROR, "block %u of index \"%s\" came out of turn", block, RelationGetRelationName(g->index));
 		hnsw_init_page(page, kind);
+		if (nodes && done > 0)
+			HnswTail(page)->previous = block - 1;
 		memcpy(slots, (nodes ? g->nodes : g->uppers) + (Size) (done + 1) * bytes, (Size) part * bytes);
 		for (uint32 i = 0; i < part; i++)
 			if (nodes)

@@ -52,6 +52,8 @@ typedef struct HnswScan
 	int64		returned;		/* rows */
 	int64		until;			/* pauses after so many, 0 never */
 	bool		paused;
+	bool		exact;			/* by sweeps over all codes */
+	HnswSweep	sweep;
 	int64		scored_before;	/* by the scans before the last rescan */
 	MemoryContext context;		/* of the query */
 } HnswScan;
@@ -221,8 +223,11 @@ read_candidate(HnswScan *s, uint32 id, Ready *ready)
 static float
 least_distance(HnswScan *s, HnswKey key)
 {
-	HnswNode   *node = hnsw_peek_node(s->g, HnswKeyNode(key));
+	HnswNode   *node;
 
+	if (s->exact)
+		return hnsw_key_distance(key);
+	node = hnsw_peek_node(s->g, HnswKeyNode(key));
 	return hnsw_key_distance(key) - (node ? hnsw_codec_slack(&s->g->codec, &s->query, node) : 0);
 }
 
@@ -253,6 +258,27 @@ move_window(HnswScan *s)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * The candidates of an exact search are used up: goes on with those after them,
+ * unless the nearest row read is nearer than any of them can be.
+ */
+static bool
+sweep_on(HnswScan *s)
+{
+	MemoryContext old;
+	bool		found;
+
+	if (s->n_ready > 0 && s->sweep.keys && (!s->sweep.more || s->ready[0].distance < hnsw_key_distance(s->sweep.limit)))
+		return false;
+	old = MemoryContextSwitchTo(s->context);
+	found = hnsw_sweep(s->g, &s->query, &s->sweep);
+	MemoryContextSwitchTo(old);
+	s->pool.keys = s->sweep.keys;
+	s->pool.n = found ? s->sweep.n : 0;
+	s->pending = 0;
+	return found;
+}
+
 /* The next result of this batch into s->current; false at its end. */
 static bool
 next_of_batch(HnswScan *s)
@@ -264,7 +290,7 @@ next_of_batch(HnswScan *s)
 
 		if (s->filtered && s->rest.keep)
 			move_window(s);
-		if (s->pending >= s->pool.n)
+		if (s->pending >= s->pool.n && !(s->exact && sweep_on(s)))
 			break;
 		key = s->pool.keys[s->pending];
 
@@ -321,14 +347,16 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	s->last = -get_float4_infinity();
 	s->scored_before = g->counters.scored;
 	memset(&s->rest, 0, sizeof(s->rest));
-	s->filtered = s->want_filtered && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
-	s->rest.keep = s->filtered || hnsw_iterative_scan != HNSW_ITERATIVE_OFF;
+	s->exact = hnsw_exact;
+	memset(&s->sweep, 0, sizeof(s->sweep));
+	s->filtered = !s->exact && s->want_filtered && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
+	s->rest.keep = !s->exact && (s->filtered || hnsw_iterative_scan != HNSW_ITERATIVE_OFF);
 	s->pool.max = s->filtered ? FILTERED_EF(hnsw_ef_search) : hnsw_ef_search;
 	s->pool.n = s->pool.next = 0;
 	s->pool.keys = palloc(sizeof(HnswKey) * s->pool.max);
 	prepare_query(scan, s);
 	hnsw_entry(g, &entry, &level);
-	if (entry != 0)
+	if (entry != 0 && !s->exact)
 	{
 		entry = hnsw_descend(g, &s->query, entry, level, 0);
 		hnsw_visited_reset(g, s->pool.max * g->m * 3 / 2);

@@ -19,6 +19,7 @@ int			hnsw_iterative_scan = HNSW_ITERATIVE_OFF;
 int			hnsw_max_scan_tuples = 20000;
 double		hnsw_scan_mem_multiplier = 1;
 bool		hnsw_dimension_limits = true;
+bool		hnsw_exact = false;
 
 static const struct config_enum_entry iterative_options[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
