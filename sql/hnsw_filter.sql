@@ -1,5 +1,6 @@
 -- With a filter and LIMIT k there are k rows, as long as k exist; pgvector's behaviour without.
 SET client_min_messages = warning;
+SET jit = off;
 CREATE TABLE t (i int, grp int, v vector(40));
 INSERT INTO t SELECT i, i % 100, (SELECT array_agg((hashint8(i::int8 * 100003 + k) % 10007)::float4 / 10007 ORDER BY k) FROM generate_series(1, 40) k)
 	FROM generate_series(1, 2000) i;

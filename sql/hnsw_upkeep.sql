@@ -1,5 +1,6 @@
 -- Insert, update, delete, VACUUM, crash-safe and unlogged indexes, duplicates, options.
 SET client_min_messages = warning;
+SET jit = off;
 CREATE FUNCTION noise(seed int, n int) RETURNS float4[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i) FROM generate_series(1, n) i $$;
 CREATE FUNCTION recall(tab text, k int, n int) RETURNS numeric LANGUAGE plpgsql AS $$

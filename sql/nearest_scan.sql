@@ -1,6 +1,7 @@
 -- ORDER BY distance LIMIT k by LakehouseNearest gives what sorting gives: on
 -- heap and lakehouse tables, with NULL, NaN, toasted values and filters.
 SET client_min_messages = warning;
+SET jit = off;
 CREATE FUNCTION noise(seed int, n int) RETURNS float4[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i) FROM generate_series(1, n) i $$;
 
