@@ -89,9 +89,20 @@ SELECT count(*) < 13 AS fewer FROM (SELECT i FROM t WHERE i % 500 = 0 ORDER BY v
 RESET lakehouse.vector_fill_limit;
 
 -- Not for other orders, nor without one.
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> '[1,2,3,4,5,6,7,8]' LIMIT 1;
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <=> '[1,2,3,4,5,6,7,8]' LIMIT 1;
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> '[1,2,3,4,5,6,7,8]', v <-> '[8,7,6,5,4,3,2,1]' LIMIT 1;
+CREATE FUNCTION uses_index(orders text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS off) SELECT i FROM t ORDER BY ' || orders || ' LIMIT 1' LOOP
+		IF line ~ 'Index Scan using t_v' THEN
+			RETURN true;
+		END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT uses_index($$v <-> '[1,2,3,4,5,6,7,8]'$$) AS nearest, uses_index($$v <-> '[1,2,3,4,5,6,7,8]' DESC$$) AS farthest,
+	uses_index($$v <=> '[1,2,3,4,5,6,7,8]'$$) AS other,
+	uses_index($$v <-> '[1,2,3,4,5,6,7,8]', v <-> '[8,7,6,5,4,3,2,1]'$$) AS two, uses_index('v') AS none;
 
 -- A scan that is started again for each row.
 SELECT q.i, array_agg(n.i = q.i) FROM t q CROSS JOIN LATERAL (SELECT i FROM t ORDER BY v <-> q.v LIMIT 1) n WHERE q.i IN (7, 77, 777) GROUP BY 1 ORDER BY 1;
@@ -117,4 +128,4 @@ SELECT i FROM z ORDER BY v <=> '[1,2,2]';
 SELECT count(*) FROM (SELECT i FROM z ORDER BY v <=> '[0,0,0]') a;
 RESET enable_seqscan;
 DROP TABLE data, t, b, z;
-DROP FUNCTION noise, recall, try, in_order;
+DROP FUNCTION noise, recall, try, in_order, uses_index;
