@@ -193,30 +193,46 @@ lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot)
 	return scan_files("lake_file_storage", unpublished ? 3 : 2, keys, snapshot, NULL, NULL);
 }
 
-List *
-lh_file_list_of_storage(int64 storage_id, Snapshot snapshot)
+/* Visits files in no order, without a list of them. */
+static void
+walk_files(const char *index, int n_keys, ScanKey keys, Snapshot snapshot, LhFileVisit visit, void *arg)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse visited file", ALLOCSET_DEFAULT_SIZES);
+	Relation	rel = lake_open("lake_file", Natts_file, AccessShareLock);
+	LakeScan   *scan = lake_scan_begin(rel, index, snapshot, n_keys, keys);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = lake_scan_next(scan, ForwardScanDirection)))
+	{
+		MemoryContext old = MemoryContextSwitchTo(cxt);
+
+		visit(file_from_tuple(tuple, RelationGetDescr(rel)), arg);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(cxt);
+	}
+	lake_scan_end(scan);
+	table_close(rel, AccessShareLock);
+	MemoryContextDelete(cxt);
+}
+
+void
+lh_file_walk(int64 storage_id, Snapshot snapshot, LhFileVisit visit, void *arg)
 {
 	ScanKeyData key;
 
 	ScanKeyInit(&key, Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
-	return scan_files("lake_file_storage", 1, &key, snapshot, NULL, NULL);
+	walk_files("lake_file_storage", 1, &key, snapshot, visit, arg);
 }
 
-static bool
-is_published(const LhFile *file, void *arg)
-{
-	return file->added_seq > 0;
-}
-
-List *
-lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot)
+void
+lh_file_walk_small(int64 storage_id, int64 byte_count, Snapshot snapshot, LhFileVisit visit, void *arg)
 {
 	ScanKeyData keys[3];
 
 	ScanKeyInit(&keys[0], Anum_file_storage_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(storage_id));
 	ScanKeyInit(&keys[1], Anum_file_removed_seq, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(0));
 	ScanKeyInit(&keys[2], Anum_file_byte_count, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(byte_count));
-	return scan_files("lake_file_size", 3, keys, snapshot, is_published, NULL);
+	walk_files("lake_file_size", 3, keys, snapshot, visit, arg);
 }
 
 /* No file of the storage has a wider range of row ids. */

@@ -201,11 +201,15 @@ extern void lh_file_insert(const LhFile *file, CommandId cid);
  */
 extern List *lh_file_list(int64 storage_id, bool unpublished, Snapshot snapshot);
 
-/* All of the storage, removed ones too. */
-extern List *lh_file_list_of_storage(int64 storage_id, Snapshot snapshot);
+/*
+ * Visits all files of the storage, removed ones too / current ones below a
+ * size, in no order.  The file, and CurrentMemoryContext, last for a visit.
+ */
+typedef void (*LhFileVisit) (const LhFile *file, void *arg);
 
-/* Published files below a size. */
-extern List *lh_file_list_small(int64 storage_id, int64 byte_count, Snapshot snapshot);
+extern void lh_file_walk(int64 storage_id, Snapshot snapshot, LhFileVisit visit, void *arg);
+extern void lh_file_walk_small(int64 storage_id, int64 byte_count, Snapshot snapshot,
+							   LhFileVisit visit, void *arg);
 
 /*
  * The file that holds a row: of those in whose range of row ids it lies, the

@@ -18,6 +18,7 @@
 #include "catalog/lh_catalog.h"
 #include "iceberg/iceberg.h"
 #include "objstore/objstore.h"
+#include "storage/lh_storage.h"
 
 #define LH_MAX_DATABASES	64
 #define LH_MAX_PENDING		128
@@ -147,8 +148,8 @@ extern void lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned)
 
 /* publish_deletes.c: rows that are deleted */
 
-/* All that snapshot sees tombstones of, wherever they are. */
-extern LhIdSet lh_dead_rows(Relation rel, Snapshot snapshot);
+/* All that snapshot sees tombstones of, wherever they are; the delta has no rows beside *rows. */
+extern LhIdSet lh_dead_rows(Relation rel, Snapshot snapshot, LhRowRange *rows);
 
 /* Rows are gone from all files: raises if one has no tombstone. */
 extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *rows);
@@ -189,8 +190,8 @@ extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
 extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 							  const LhIdSet *dead, LhIdSet *dropped);
 
-/* Of files below half the target size, those to merge into one now; or NIL. */
-extern List *lh_files_to_merge(List *files);
+/* Of published files of less than `below` bytes, those to merge into one now; or NIL. */
+extern List *lh_files_to_merge(Relation rel, int64 storage_id, int64 below, Snapshot snapshot);
 
 /* Files of which so much is deleted that they are better written anew; or NIL. */
 extern List *lh_files_to_thin(List *delete_files, Snapshot snapshot);

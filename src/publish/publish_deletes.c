@@ -93,14 +93,24 @@ subtract(const LhIdSet *a, const LhIdSet *b)
 /* ---- tombstones ---- */
 
 LhIdSet
-lh_dead_rows(Relation rel, Snapshot snapshot)
+lh_dead_rows(Relation rel, Snapshot snapshot, LhRowRange *rows)
 {
+	LhDeltaSummary summary;
 	LhIdSet		dead = {0};
 	LhTombstoneScan *scan;
 	const LhTombstone *tombstone;
 
+	*rows = (LhRowRange) {0, LH_MAX_ROW_ID};
 	if (!lh_delta_exists(rel) || lh_delta_is_empty(rel))
 		return dead;
+	/* pages that have not changed since the last version are known */
+	if (lh_delta_summarize(rel, snapshot, true, &summary))
+	{
+		*rows = summary.rows;
+		dead.ids = summary.dead;
+		dead.n = dead.max = summary.n_dead;
+		return dead;
+	}
 	scan = lh_tombstone_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
 	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
 	{

@@ -42,9 +42,9 @@ typedef struct DeltaShape
 } DeltaShape;
 
 static void
-look_at_delta(Relation rel, Snapshot snapshot, DeltaShape *shape)
+look_at_delta(Relation rel, Snapshot snapshot, const LhRowRange *range, DeltaShape *shape)
 {
-	LhDeltaScan *scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID, true);
+	LhDeltaScan *scan = lh_delta_scan_begin(rel, snapshot, range->first, range->last, true);
 	uint64		expected = 0;
 	const LhDeltaRow *row;
 
@@ -87,11 +87,11 @@ put_delta_row(LhFileWriter *writer, const LhDeltaRow *row, TupleDesc desc, Datum
 }
 
 /*
- * Moves what snapshot sees of the delta into files, and returns these.  Dead
- * rows go for good, with their tombstones.
+ * Moves what snapshot sees of the delta, which has no rows beside `range`, into
+ * files, and returns these.  Dead rows go for good, with their tombstones.
  */
 static List *
-move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
+move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot, const LhRowRange *range)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	Datum	   *values = palloc(sizeof(Datum) * Max(desc->natts, 1));
@@ -104,14 +104,16 @@ move_delta(Relation rel, const LhIdentity *identity, Snapshot snapshot)
 	LhDeltaScan *scan;
 	const LhDeltaRow *row;
 
-	look_at_delta(rel, snapshot, &shape);
+	if (range->first > range->last)
+		return NIL;
+	look_at_delta(rel, snapshot, range, &shape);
 	if (shape.rows == 0 && shape.dead == 0)
 		return NIL;
 	if (shape.dead > 0)
 		lh_metapage_note_removal(rel);
 	lh_options_of(rel, &options);
 	marks = lh_marks_begin(rel, RowExclusiveLock);
-	scan = lh_delta_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID, true);
+	scan = lh_delta_scan_begin(rel, snapshot, range->first, range->last, true);
 	while ((row = lh_delta_scan_next(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -401,6 +403,7 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIdentity	identity;
 	LhTable    *table;
 	LhIdSet		dead;
+	LhRowRange	delta_rows;		/* of the delta */
 	bool		is_new;
 	bool		cloned;
 
@@ -413,7 +416,7 @@ publish_relation(Relation rel, LhPublication *result)
 	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
 	/* files and tombstones of the snapshot first: what is written below changes them */
-	dead = lh_dead_rows(rel, snapshot);
+	dead = lh_dead_rows(rel, snapshot, &delta_rows);
 	commit.delete_files = lh_delete_list(&identity.table_uuid, snapshot);
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
@@ -426,7 +429,7 @@ publish_relation(Relation rel, LhPublication *result)
 	make_files_fit(rel, &identity, snapshot, &dead, cloned,
 				   table->layout != layout_hash(RelationGetDescr(rel)), &commit);
 	if (lh_delta_exists(rel))
-		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot));
+		commit.added = list_concat(commit.added, move_delta(rel, &identity, snapshot, &delta_rows));
 	LH_FAULT_POINT("publish-delta-moved");
 	lh_publish_deletes(&commit, snapshot, &dead);
 	lh_remove_delete_files(&commit, snapshot, cloned);
@@ -474,7 +477,7 @@ compact_relation(Relation rel, LhPublication *result)
 	lh_options_of(rel, &options);
 	commit.replace = true;
 	commit.delete_files = lh_delete_list(&identity.table_uuid, snapshot);
-	files = lh_files_to_merge(lh_file_list_small(identity.storage_id, options.target_file_size / 2, snapshot));
+	files = lh_files_to_merge(rel, identity.storage_id, options.target_file_size / 2, snapshot);
 	if (files == NIL)
 		files = lh_files_to_thin(commit.delete_files, snapshot);
 	if (files != NIL)

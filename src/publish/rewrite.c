@@ -24,6 +24,8 @@
 
 #define MERGE_FILES			8
 #define MAX_MERGE_FILES		64
+#define MAX_TINY_BYTES		(4 * 1024 * 1024)	/* of more files than that: no more bytes, */
+#define MAX_TINY_COLUMNS	4096	/* nor columns open at a time, which take 10 kB each */
 #define SMALLEST_CLASS		(64 * 1024)
 
 /* A file is written anew when more than one in so many rows is dead; so many at a time. */
@@ -325,32 +327,92 @@ lh_files_to_thin(List *delete_files, Snapshot snapshot)
 	return files;
 }
 
+#define CLASSES		17
+
 static int
 size_class(int64 bytes)
 {
 	int			class = 0;
 
-	for (int64 limit = SMALLEST_CLASS; bytes > limit && class < 16; limit *= 8)
+	for (int64 limit = SMALLEST_CLASS; bytes > limit && class < CLASSES - 1; limit *= 8)
 		class++;
 	return class;
 }
 
-List *
-lh_files_to_merge(List *files)
+/* Small files that might be merged, without what is known of them. */
+typedef struct Candidate
 {
-	List	   *classes[17] = {NIL};
-	ListCell   *lc;
+	int64		file_id;
+	int64		bytes;
+	uint64		low_row_id;
+} Candidate;
 
-	foreach(lc, files)
+typedef struct Candidates
+{
+	MemoryContext cxt;
+	int			n;
+	int			max;
+	Candidate  *files;
+} Candidates;
+
+static void
+visit_small(const LhFile *file, void *arg)
+{
+	Candidates *c = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	if (file->added_seq == 0)
+		return;
+	if (c->n == c->max)
 	{
-		LhFile	   *file = lfirst(lc);
-		int			class = size_class(file->byte_count);
-
-		if (list_length(classes[class]) < MAX_MERGE_FILES)
-			classes[class] = lappend(classes[class], file);
+		c->max = Max(64, c->max * 2);
+		c->files = c->files == NULL ? MemoryContextAllocHuge(c->cxt, sizeof(Candidate) * c->max) :
+			repalloc_huge(c->files, sizeof(Candidate) * c->max);
 	}
-	for (int class = 0; class < lengthof(classes); class++)
-		if (list_length(classes[class]) >= MERGE_FILES)
-			return classes[class];
-	return NIL;
+	c->files[c->n++] = (Candidate) {file->file_id, file->byte_count, file->low_row_id};
+}
+
+/* As scans sort files: neighbours come together. */
+static int
+compare_candidates(const void *a, const void *b)
+{
+	const Candidate *x = a;
+	const Candidate *y = b;
+
+	if (x->low_row_id != y->low_row_id)
+		return x->low_row_id < y->low_row_id ? -1 : 1;
+	return x->file_id < y->file_id ? -1 : x->file_id > y->file_id;
+}
+
+List *
+lh_files_to_merge(Relation rel, int64 storage_id, int64 below, Snapshot snapshot)
+{
+	int			n_of_class[CLASSES] = {0};
+	Candidates	c = {CurrentMemoryContext};
+	List	   *files = NIL;
+	int			most = MAX_TINY_COLUMNS / Max(RelationGetNumberOfAttributes(rel), 1);
+	int			chosen = 0;
+	int64		bytes = 0;
+
+	lh_file_walk_small(storage_id, below, snapshot, visit_small, &c);
+	for (int i = 0; i < c.n; i++)
+		n_of_class[size_class(c.files[i].bytes)]++;
+	while (chosen < CLASSES && n_of_class[chosen] < MERGE_FILES)
+		chosen++;
+	if (chosen == CLASSES)
+		return NIL;
+	qsort(c.files, c.n, sizeof(Candidate), compare_candidates);
+	for (int i = 0; i < c.n; i++)
+	{
+		if (size_class(c.files[i].bytes) != chosen)
+			continue;
+		bytes += c.files[i].bytes;
+		/* tiny ones by the thousand: each merge looks at all that there are */
+		if (list_length(files) >= MAX_MERGE_FILES &&
+			(list_length(files) >= most || bytes > MAX_TINY_BYTES))
+			break;
+		files = lappend(files, lh_file_by_id(c.files[i].file_id, snapshot));
+	}
+	pfree(c.files);
+	return files;
 }

@@ -215,6 +215,14 @@ extern void lh_own_dead_forget(bool transaction_ends);
 typedef struct LhRowIds LhRowIds;
 
 extern LhRowIds *lh_row_ids_create(void);
+
+/*
+ * A set that takes about max_bytes at most, of row ids from `first` on.  It
+ * may end before the last there is: it knows nothing of those after _last.
+ */
+extern LhRowIds *lh_row_ids_create_bounded(uint64 first, Size max_bytes);
+extern uint64 lh_row_ids_last(const LhRowIds *ids);
+extern void lh_row_ids_free(LhRowIds *ids);
 extern void lh_row_ids_add(LhRowIds *ids, uint64 first, uint64 last);
 extern void lh_row_ids_remove(LhRowIds *ids, uint64 row_id);	/* whenever it is added */
 extern void lh_row_ids_sort(LhRowIds *ids);	/* before asking */
@@ -227,8 +235,8 @@ extern bool lh_row_ids_next(const LhRowIds *ids, uint64 *row_id);
 /* Nobody will ever see the row: not `needed` by the survey, and not one that may yet appear. */
 extern bool lh_row_ids_gone(const LhRowIds *needed, uint64 settled, uint64 row_id);
 
-/* Row ids that a snapshot not older than `horizon` may see. */
-extern LhRowIds *lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon);
+/* Adds row ids that a snapshot not older than `horizon` may see, and sorts. */
+extern void lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon, LhRowIds *ids);
 
 /* Deletes lock tuples of rows that have gone, and lineages without a locked ancestor.  For VACUUM. */
 extern void lh_marks_sweep(Relation rel, const LhRowIds *needed, uint64 settled);

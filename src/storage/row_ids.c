@@ -2,13 +2,17 @@
  * row_ids.c
  *	  Sets of row ids as ranges: which rows some snapshot may still see.
  *
- * Filled in any order, then sorted once and asked for often.
+ * Filled in any order, then sorted once and asked for often.  A set may be
+ * bounded in memory: what does not fit is the end of its span, which it gives
+ * up, for another set to begin there.
  */
 #include "postgres.h"
 
 #include "utils/memutils.h"
 
 #include "storage/lh_storage.h"
+
+#define LEAST_BYTES		(64 * 1024)
 
 typedef struct Range
 {
@@ -18,6 +22,9 @@ typedef struct Range
 
 struct LhRowIds
 {
+	uint64		first;			/* the span that it knows about */
+	uint64		last;
+	Size		max_bytes;		/* of the arrays */
 	int64		n;
 	int64		max;
 	Range	   *ranges;
@@ -29,7 +36,34 @@ struct LhRowIds
 LhRowIds *
 lh_row_ids_create(void)
 {
-	return palloc0(sizeof(LhRowIds));
+	return lh_row_ids_create_bounded(0, SIZE_MAX);
+}
+
+LhRowIds *
+lh_row_ids_create_bounded(uint64 first, Size max_bytes)
+{
+	LhRowIds   *ids = palloc0(sizeof(LhRowIds));
+
+	ids->first = first;
+	ids->last = LH_MAX_ROW_ID;
+	ids->max_bytes = Max(max_bytes, LEAST_BYTES);
+	return ids;
+}
+
+void
+lh_row_ids_free(LhRowIds *ids)
+{
+	if (ids->ranges != NULL)
+		pfree(ids->ranges);
+	if (ids->dead != NULL)
+		pfree(ids->dead);
+	pfree(ids);
+}
+
+uint64
+lh_row_ids_last(const LhRowIds *ids)
+{
+	return ids->last;
 }
 
 /* Makes room for one more element; arrays live where the set does. */
@@ -44,9 +78,47 @@ grow(LhRowIds *ids, void *array, int64 n, int64 *max, Size size)
 	return repalloc_huge(array, *max * size);
 }
 
+static Size
+bytes_used(const LhRowIds *ids)
+{
+	return sizeof(Range) * ids->n + sizeof(uint64) * ids->n_dead;
+}
+
+/* The arrays may be twice as large as what is in them. */
+static bool
+is_full(const LhRowIds *ids)
+{
+	return bytes_used(ids) > ids->max_bytes / 2;
+}
+
+/* Ends the span in the middle of what it has, if sorting does not help. */
+static void
+give_up_end(LhRowIds *ids)
+{
+	int64		n = 0;
+
+	lh_row_ids_sort(ids);
+	if (bytes_used(ids) <= ids->max_bytes / 4)
+		return;
+	ids->last = sizeof(Range) * ids->n > sizeof(uint64) * ids->n_dead ?
+		ids->ranges[ids->n / 2].first - 1 : ids->dead[ids->n_dead / 2] - 1;
+	while (n < ids->n && ids->ranges[n].first <= ids->last)
+		n++;
+	ids->n = n;
+	if (n > 0)
+		ids->ranges[n - 1].last = Min(ids->ranges[n - 1].last, ids->last);
+	for (n = 0; n < ids->n_dead && ids->dead[n] <= ids->last;)
+		n++;
+	ids->n_dead = n;
+}
+
 void
 lh_row_ids_add(LhRowIds *ids, uint64 first, uint64 last)
 {
+	first = Max(first, ids->first);
+	last = Min(last, ids->last);
+	if (first > last)
+		return;
 	if (ids->n > 0 && ids->ranges[ids->n - 1].last + 1 == first)
 	{
 		ids->ranges[ids->n - 1].last = last;
@@ -54,13 +126,19 @@ lh_row_ids_add(LhRowIds *ids, uint64 first, uint64 last)
 	}
 	ids->ranges = grow(ids, ids->ranges, ids->n, &ids->max, sizeof(Range));
 	ids->ranges[ids->n++] = (Range) {first, last};
+	if (is_full(ids))
+		give_up_end(ids);
 }
 
 void
 lh_row_ids_remove(LhRowIds *ids, uint64 row_id)
 {
+	if (row_id < ids->first || row_id > ids->last)
+		return;
 	ids->dead = grow(ids, ids->dead, ids->n_dead, &ids->max_dead, sizeof(uint64));
 	ids->dead[ids->n_dead++] = row_id;
+	if (is_full(ids))
+		give_up_end(ids);
 }
 
 static int
@@ -131,7 +209,7 @@ lh_row_ids_removed(const LhRowIds *ids, uint64 row_id)
 bool
 lh_row_ids_gone(const LhRowIds *needed, uint64 settled, uint64 row_id)
 {
-	return !lh_row_ids_contain(needed, row_id) &&
+	return row_id >= needed->first && row_id <= needed->last && !lh_row_ids_contain(needed, row_id) &&
 		(row_id < settled || lh_row_ids_removed(needed, row_id));
 }
 

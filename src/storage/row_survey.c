@@ -117,29 +117,33 @@ survey_file(const LhFile *file, TupleDesc desc, LhRowIds *ids)
 						   (uint64) file->first_row_ids[g] + meta->row_groups[g].num_rows - 1);
 }
 
-LhRowIds *
-lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon)
+typedef struct Survey
 {
-	LhRowIds   *ids = lh_row_ids_create();
+	TupleDesc	desc;
+	TransactionId horizon;
+	LhRowIds   *ids;
+} Survey;
+
+static void
+visit_file(const LhFile *file, void *arg)
+{
+	Survey	   *survey = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	/* its row was written last by who removed it */
+	if (file->removed_seq == 0 || !ended_before(file->xmin, survey->horizon))
+		survey_file(file, survey->desc, survey->ids);
+}
+
+void
+lh_survey_rows(Relation rel, Snapshot snapshot, TransactionId horizon, LhRowIds *ids)
+{
+	Survey		survey = {RelationGetDescr(rel), horizon, ids};
 	LhIdentity	identity;
-	MemoryContext file_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse survey", ALLOCSET_DEFAULT_SIZES);
-	ListCell   *lc;
 
 	lh_metapage_read(rel, &identity);
 	if (lh_delta_exists(rel))
 		survey_delta(rel, horizon, ids);
-	foreach(lc, lh_file_list_of_storage(identity.storage_id, snapshot))
-	{
-		LhFile	   *file = lfirst(lc);
-		MemoryContext old = MemoryContextSwitchTo(file_cxt);
-
-		/* its row was written last by who removed it */
-		if (file->removed_seq == 0 || !ended_before(file->xmin, horizon))
-			survey_file(file, RelationGetDescr(rel), ids);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(file_cxt);
-	}
-	MemoryContextDelete(file_cxt);
+	lh_file_walk(identity.storage_id, snapshot, visit_file, &survey);
 	lh_row_ids_sort(ids);
-	return ids;
 }

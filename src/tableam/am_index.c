@@ -82,11 +82,12 @@ static void
 index_gone_rows(Relation rel, Relation index, IndexInfo *info, IndexBuild *b, Snapshot snapshot,
 				LhRowIds *met, IndexBuildCallback callback, void *state)
 {
-	LhRowIds   *needed = lh_survey_rows(rel, snapshot, GetOldestNonRemovableTransactionId(rel));
+	LhRowIds   *needed = lh_row_ids_create();
 	LhRowFetch *fetch = lh_row_fetch_begin(rel);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
 
+	lh_survey_rows(rel, snapshot, GetOldestNonRemovableTransactionId(rel), needed);
 	lh_row_ids_sort(met);
 	for (uint64 row_id = 0; lh_row_ids_next(needed, &row_id); row_id++)
 	{

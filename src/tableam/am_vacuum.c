@@ -21,6 +21,7 @@
 #include "commands/vacuum.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "postmaster/autovacuum.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
@@ -121,11 +122,51 @@ update_statistics(Relation rel, double rows)
 	lh_report_vacuum(rel, rows, 0);
 }
 
+static Size
+memory_for_row_ids(void)
+{
+	int			kilobytes = lh_is_autovacuum() && autovacuum_work_mem != -1 ?
+		autovacuum_work_mem : maintenance_work_mem;
+
+	return (Size) kilobytes * 1024;
+}
+
+/*
+ * Cleans up behind rows from `first` on, as many as memory knows of; returns
+ * the last of them.
+ */
+static uint64
+clean_span(Relation rel, struct VacuumParams *params, BufferAccessStrategy strategy,
+		   TransactionId horizon, uint64 first, double rows)
+{
+	IndexCleaning cleaning;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	uint64		last;
+
+	pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
+	cleaning.settled = lh_metapage_settle(rel, horizon);
+	cleaning.needed = lh_row_ids_create_bounded(first, memory_for_row_ids());
+	lh_survey_rows(rel, snapshot, horizon, cleaning.needed);
+	UnregisterSnapshot(snapshot);
+	if (rel->rd_rel->relhasindex && params->index_cleanup != VACOPTVALUE_DISABLED)
+	{
+		set_in_vacuum(true);
+		clean_indexes(rel, &cleaning, rows, strategy);
+		set_in_vacuum(false);
+	}
+	/* last, as snapshots take no notice of the transaction id of a lazy VACUUM */
+	if (lh_delta_exists(rel))
+		lh_marks_sweep(rel, cleaning.needed, cleaning.settled);
+	CommandCounterIncrement();
+	last = lh_row_ids_last(cleaning.needed);
+	lh_row_ids_free(cleaning.needed);
+	return last;
+}
+
 void
 lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrategy)
 {
 	TransactionId horizon;
-	IndexCleaning cleaning = {0};
 	Snapshot	snapshot;
 	double		rows;
 
@@ -135,22 +176,14 @@ lh_vacuum(Relation rel, struct VacuumParams *params, BufferAccessStrategy bstrat
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	horizon = GetOldestNonRemovableTransactionId(rel);
 	rows = (double) lh_row_count(rel, snapshot);
+	UnregisterSnapshot(snapshot);
+	update_statistics(rel, rows);
 	if (rel->rd_rel->relhasindex || !lh_delta_is_empty(rel))
 	{
-		pgstat_progress_update_param(PROGRESS_VACUUM_PHASE, PROGRESS_VACUUM_PHASE_SCAN_HEAP);
-		cleaning.settled = lh_metapage_settle(rel, horizon);
-		cleaning.needed = lh_survey_rows(rel, snapshot, horizon);
-	}
-	update_statistics(rel, rows);
-	UnregisterSnapshot(snapshot);
-	set_in_vacuum(true);
-	if (rel->rd_rel->relhasindex && params->index_cleanup != VACOPTVALUE_DISABLED)
-		clean_indexes(rel, &cleaning, rows, bstrategy);
-	if (cleaning.needed != NULL && lh_delta_exists(rel))
-	{
-		/* last, as snapshots take no notice of the transaction id of a lazy VACUUM */
-		set_in_vacuum(false);
-		lh_marks_sweep(rel, cleaning.needed, cleaning.settled);
+		uint64		last;
+
+		for (uint64 first = 0; first <= LH_MAX_ROW_ID; first = last + 1)
+			last = clean_span(rel, params, bstrategy, horizon, first, rows);
 	}
 	pgstat_progress_end_command();
 }

@@ -307,6 +307,12 @@ lh_slot_is_current_xact_tuple(TupleTableSlot *slot)
 
 /* ---- the rest ---- */
 
+#if PG_VERSION_NUM >= 170000
+#define lh_is_autovacuum() AmAutoVacuumWorkerProcess()
+#else
+#define lh_is_autovacuum() IsAutoVacuumWorkerProcess()
+#endif
+
 /* old_snapshot_threshold went with 17. */
 #if PG_VERSION_NUM >= 170000
 #define lh_test_for_old_snapshot(snapshot, rel, page) ((void) (snapshot))

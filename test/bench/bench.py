@@ -185,6 +185,56 @@ def files():
                     statistics.median(times[FILES[0]]), statistics.median(times[n]), 1.5, seconds)
 
 
+# ---- a table of very many files ----
+
+MANY = int(os.environ.get("MANY") or 100000)
+
+
+def fill_many(method):
+    """A table of MANY rows, each in a file of its own, unpublished so that they are not merged."""
+    with Session("synchronous_commit = off") as session:
+        session.run(f"DROP TABLE IF EXISTS tiny_{method}")
+        session.run(f"CREATE TABLE tiny_{method} (id int, v int) USING {method}" +
+                    (" WITH (publish = '1h', compression = 'none')" if method == "lakehouse" else ""))
+        session.run(f"CREATE INDEX ON tiny_{method} (id)")
+        session.run(f"INSERT INTO tiny_{method} VALUES (0, 0)")
+        if method == "lakehouse":
+            session.run("SELECT lakehouse.publish('tiny_lakehouse')")
+            session.run("SET lakehouse.bulk_threshold = 0")
+        for first in range(1, MANY + 1, 1000):
+            session.run(f"DO $$ BEGIN FOR i IN {first}..{min(first + 999, MANY)} LOOP "
+                        f"INSERT INTO tiny_{method} VALUES (i, i); END LOOP; END $$")
+        session.run(f"DELETE FROM tiny_{method} WHERE id % 100 = 0")
+
+
+def once(method, statement):
+    """Seconds, and the greatest memory of a new backend without what it shares with others."""
+    with Session("synchronous_commit = on") as session:
+        took = session.seconds(statement.format(f"tiny_{method}"))
+        return took, (session.proc("status", "VmHWM") - session.proc("status", "RssShmem")) * 1024
+
+
+def many():
+    with Session() as session:
+        session.run("ALTER SYSTEM SET fsync = off")         # while they are made
+        session.run("SELECT pg_reload_conf()")
+        for method in ("heap", "lakehouse"):
+            fill_many(method)
+        session.run("ALTER SYSTEM RESET fsync")
+        session.run("SELECT pg_reload_conf()")
+        session.run("CHECKPOINT")
+    for what, statement in (("commit of a row", "INSERT INTO {} VALUES (-1, 0)"), ("VACUUM", "VACUUM {}"),
+                            ("TRUNCATE", "TRUNCATE {}")):
+        (heap, _), (lake, memory) = (once(method, statement) for method in ("heap", "lakehouse"))
+        report(f"{what}, table of {MANY:,} files, time (heap)", seconds(heap), seconds(lake),
+               f"+{seconds(lake - heap)}", "< +1 s", lake - heap < 1)
+        report(f"{what}, table of {MANY:,} files, memory", "-", mebibytes(memory), "-", "< 256 MiB", memory < 256 * 2**20)
+    with Session() as session:
+        report(f"the TRUNCATE's publication, {MANY:,} files", "-",
+               seconds(session.seconds("SELECT lakehouse.publish('tiny_lakehouse')")), "-", "-", True)
+        session.run("DROP TABLE tiny_heap, tiny_lakehouse")
+
+
 def lag():
     """100 commits a second for a minute: how far the newest version is behind, how many files it costs."""
     length = max(SECONDS_EACH * 6, 30)
@@ -217,7 +267,7 @@ def lag():
     report("files written a minute at 100 commits/s", "-", f"{a_minute:.0f}", f"{current} current", "≤ 60", a_minute <= 60)
 
 
-PARTS = {"copy": copy, "sum": sum_column, "count": count, "bytes": bytes_read, "insert": insert, "files": files, "lag": lag,
+PARTS = {"copy": copy, "sum": sum_column, "count": count, "bytes": bytes_read, "insert": insert, "files": files, "many": many, "lag": lag,
          **writes.PARTS}
 
 
