@@ -225,6 +225,7 @@ typedef struct HnswQuery
 	float		offset;
 	int32		sum;			/* of the code's elements */
 	float		slack;			/* times a node's error: bound of the code's distance */
+	bool		fetched;		/* the value was allocated for it */
 	bool		zero;			/* a NULL was asked for: everything is as near */
 } HnswQuery;
 
@@ -467,7 +468,7 @@ extern int	hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links,
 extern bool hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *links, int n, int max,
 						  const HnswQuery *query, uint32 id, float *known, uint32 *result, int *n_result);
 extern HnswQuery *hnsw_node_query(HnswGraph *g, const HnswNode *node, uint32 id);
-extern void hnsw_node_query_done(const HnswNode *node, HnswQuery *query);
+extern void hnsw_node_query_done(HnswQuery *query);
 extern int	hnsw_level(HnswGraph *g, ItemPointer tid);
 
 /* hnsw_insert.c */

@@ -42,6 +42,7 @@ query_of(HnswGraph *g, int i, const HnswNode *node, uint32 id)
 {
 	HnswQuery  *query = side_query(g, i);
 
+	query->fetched = false;
 	if (unlikely(node->flags & HNSW_NODE_PARTIAL))
 	{
 		HnswItem	item;
@@ -57,16 +58,18 @@ query_of(HnswGraph *g, int i, const HnswNode *node, uint32 id)
 		}
 		query->value = value;
 		query->value_bytes = item.size;
+		query->fetched = true;
 		return query;
 	}
 	hnsw_codec_requery(&g->codec, node, query);
 	return query;
 }
 
+/* The node is not asked again: its page may have gone meanwhile. */
 static void
-query_done(const HnswNode *node, HnswQuery *query)
+query_done(HnswQuery *query)
 {
-	if (query && unlikely(node->flags & HNSW_NODE_PARTIAL))
+	if (query && unlikely(query->fetched))
 		pfree(unconstify(void *, query->value));
 }
 
@@ -78,9 +81,9 @@ hnsw_node_query(HnswGraph *g, const HnswNode *node, uint32 id)
 }
 
 void
-hnsw_node_query_done(const HnswNode *node, HnswQuery *query)
+hnsw_node_query_done(HnswQuery *query)
 {
-	query_done(node, query);
+	query_done(query);
 }
 
 /*
@@ -91,7 +94,6 @@ int
 hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 {
 	HnswQuery  *kept[HNSW_MAX_LINKS];
-	HnswNode   *nodes[HNSW_MAX_LINKS];
 	bool		is_kept[HNSW_MAX_EFC + HNSW_MAX_LINKS + 1];
 	int			n_kept = 0,
 				n_links = 0,
@@ -111,7 +113,6 @@ hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 		if (is_kept[i])
 		{
 			kept[n_kept] = query_of(g, n_kept, node, id);
-			nodes[n_kept] = node;
 			if (kept[n_kept] == NULL)
 				is_kept[i] = false;
 			else
@@ -119,7 +120,7 @@ hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 		}
 	}
 	for (int k = 0; k < n_kept; k++)
-		query_done(nodes[k], kept[k]);
+		query_done(kept[k]);
 	room = max - n_kept;
 	for (int i = 0; i < n; i++)
 	{
@@ -174,7 +175,7 @@ distances_to_node(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint
 		return false;
 	for (int i = 0; i < n; i++)
 		to_node[i] = hnsw_distance(g, own, HNSW_LINK_NODE(links[i]));
-	query_done(node, own);
+	query_done(own);
 	return true;
 }
 

@@ -286,7 +286,7 @@ repair_list(Vacuum *v, const HnswNode *node, uint32 id, int level, const uint32 
 		return true;
 	n_found = candidates(v, query, id, level, links, n, n_dead);
 	*n_result = hnsw_select(g, v->found, n_found, result, max);
-	hnsw_node_query_done(node, query);
+	hnsw_node_query_done(query);
 	return true;
 }
 
