@@ -43,6 +43,7 @@ typedef struct Row
 {
 	double		distance;		/* NaN for NULL as well: it sorts last */
 	bool		isnull;
+	int64		number;			/* of equally near ones the first comes first, as scans find them */
 	MinimalTuple tuple;
 } Row;
 
@@ -70,6 +71,7 @@ typedef struct NearestState
 	int			n;
 	int			next;			/* the one to be returned, -1 before they are known */
 
+	int64		offered;
 	int64		tried;			/* rows of the index, for EXPLAIN */
 	bool		by_index;
 } NearestState;
@@ -220,9 +222,12 @@ rescan(CustomScanState *css)
 static inline bool
 is_after(const Row *a, const Row *b)
 {
-	if (isnan(a->distance) || isnan(b->distance))
-		return a->isnull > b->isnull || (a->isnull == b->isnull && isnan(a->distance) > isnan(b->distance));
-	return a->distance > b->distance;
+	if (a->isnull != b->isnull)
+		return a->isnull;
+	if (isnan(a->distance) != isnan(b->distance))
+		return isnan(a->distance);
+	/* NaN is not greater, either */
+	return a->distance > b->distance || (!(a->distance < b->distance) && a->number > b->number);
 }
 
 static void
@@ -281,6 +286,7 @@ forget_rows(NearestState *s)
 	MemoryContextReset(s->context);
 	s->rows = MemoryContextAlloc(s->context, sizeof(Row) * s->limit);
 	s->n = 0;
+	s->offered = 0;
 }
 
 /* As if none had been offered. */
@@ -333,6 +339,7 @@ offer(NearestState *s, TupleTableSlot *slot)
 		MemoryContextReset(s->work);
 		MemoryContextSwitchTo(old);
 	}
+	row.number = s->offered++;
 	if (s->n == s->limit && !is_after(&s->rows[0], &row))
 		return;
 	old = MemoryContextSwitchTo(s->context);

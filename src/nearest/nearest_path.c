@@ -104,7 +104,7 @@ find_distance(PlannerInfo *root, RelOptInfo *rel, Wanted *wanted)
 	PathKey    *key = linitial(root->query_pathkeys);
 	ListCell   *lc;
 
-	if (key->pk_strategy != BTLessStrategyNumber || key->pk_nulls_first || key->pk_eclass->ec_has_volatile)
+	if (!lh_pathkey_ascends(key) || key->pk_nulls_first || key->pk_eclass->ec_has_volatile)
 		return false;
 	foreach(lc, key->pk_eclass->ec_members)
 	{

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/amapi.h"
+#include "access/stratnum.h"
 #include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
@@ -402,6 +403,16 @@ lh_path_inherit_disabled(Path *path, const Path *child)
 {
 #if PG_VERSION_NUM >= 180000
 	path->disabled_nodes = child->disabled_nodes;
+#endif
+}
+
+static inline bool
+lh_pathkey_ascends(const PathKey *key)
+{
+#if PG_VERSION_NUM >= 180000
+	return key->pk_cmptype == COMPARE_LT;
+#else
+	return key->pk_strategy == BTLessStrategyNumber;
 #endif
 }
 
