@@ -41,8 +41,14 @@ static set_rel_pathlist_hook_type previous_pathlist = NULL;
 #define INDEX_ROW_COST		(800 * cpu_operator_cost)
 /* Values longer than this stand beside the table: some pages of two more relations. */
 #define TOASTED_BYTES		2000
-/* An index scan this much dearer than the exact one is not even tried. */
+/*
+ * An index scan this much dearer than the exact one is not even tried: more
+ * where that one is so dear (in rows of the index) that a try costs little
+ * beside it, since estimates are often wrong by this much.
+ */
 #define HOPELESS			4.0
+#define HOPELESS_IF_DEAR	40.0
+#define DEAR				400
 
 typedef struct Wanted
 {
@@ -387,12 +393,12 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;
 
-	if (!forbidden && by_index > HOPELESS * exact)
+	if (!forbidden && by_index > (exact > DEAR * row_cost ? HOPELESS_IF_DEAR : HOPELESS) * exact)
 		return NULL;
-	/* to others it is as dear as the index scan would be by itself */
+	/* to others it is no dearer than what it has in it: the index scan by itself, the exact scan */
 	alone = search->path.startup_cost +
 		(search->path.total_cost - search->path.startup_cost) * Min(wanted->limit / Max(rel->rows, 1), 1);
-	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, forbidden ? by_index : Min(by_index, exact)),
+	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, Min(by_index, exact_cost(wanted, scan))),
 						list_make3(makeBoolean(true), number(passing), number(forbidden ? 1e18 : exact / row_cost)));
 	path->path.parallel_safe &= search->path.parallel_safe;
 	path->path.parallel_workers = 0;
