@@ -229,6 +229,19 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 
 /* ---- row locks ---- */
 
+/* The row's lock tuple, its buffer locked for looking; false if it has none. */
+static bool
+look_at_lock_tuple(LhMarks *marks, const LhRowMarks *m, HeapTuple tuple, Buffer *buffer)
+{
+	if (!ItemPointerIsValid(&m->lock_tid))
+		return false;
+	tuple->t_self = m->lock_tid;
+	if (!heap_fetch(marks->delta.toast, SnapshotAny, tuple, buffer, false))
+		return false;
+	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
+	return true;
+}
+
 static bool
 is_multi_locked(MultiXactId multi)
 {
@@ -256,12 +269,8 @@ is_locked(LhMarks *marks, const LhRowMarks *m)
 	TransactionId xmax;
 	bool		locked;
 
-	if (!ItemPointerIsValid(&m->lock_tid))
+	if (!look_at_lock_tuple(marks, m, &tuple, &buffer))
 		return false;
-	tuple.t_self = m->lock_tid;
-	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
-		return false;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	xmax = HeapTupleHeaderGetRawXmax(tuple.t_data);
 	/* an xmax that is no lock is that of VACUUM */
 	if ((tuple.t_data->t_infomask & HEAP_XMAX_INVALID) ||
@@ -271,8 +280,7 @@ is_locked(LhMarks *marks, const LhRowMarks *m)
 		locked = is_multi_locked(xmax);
 	else
 		locked = !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(buffer);
+	UnlockReleaseBuffer(buffer);
 	return locked;
 }
 
@@ -318,18 +326,13 @@ is_locked_by_us(LhMarks *marks, const LhRowMarks *m, LockTupleMode mode)
 	uint16		infomask;
 	bool		ours;
 
-	if (!ItemPointerIsValid(&m->lock_tid))
+	if (!look_at_lock_tuple(marks, m, &tuple, &buffer))
 		return false;
-	tuple.t_self = m->lock_tid;
-	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
-		return false;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	infomask = tuple.t_data->t_infomask;
 	ours = (infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI)) == 0 && HEAP_XMAX_IS_LOCKED_ONLY(infomask) &&
 		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tuple.t_data)) &&
 		lock_mode_of(tuple.t_data) >= mode;
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(buffer);
+	UnlockReleaseBuffer(buffer);
 	return ours;
 }
 
@@ -443,15 +446,10 @@ holds_lock(LhMarks *marks, const LhRowMarks *m, bool exclusive)
 	Buffer		buffer;
 	bool		holds;
 
-	if (!ItemPointerIsValid(&m->lock_tid))
+	if (!look_at_lock_tuple(marks, m, &tuple, &buffer))
 		return false;
-	tuple.t_self = m->lock_tid;
-	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
-		return false;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	holds = (!exclusive || (tuple.t_data->t_infomask2 & HEAP_KEYS_UPDATED)) && is_own_lock(tuple.t_data);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(buffer);
+	UnlockReleaseBuffer(buffer);
 	return holds;
 }
 
@@ -690,17 +688,12 @@ lh_row_locked_by_self(LhMarks *marks, const LhRowMarks *m)
 	Buffer		buffer;
 	bool		locked;
 
-	if (!ItemPointerIsValid(&m->lock_tid))
+	if (!look_at_lock_tuple(marks, m, &tuple, &buffer))
 		return false;
-	tuple.t_self = m->lock_tid;
-	if (!heap_fetch(marks->delta.toast, SnapshotAny, &tuple, &buffer, false))
-		return false;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	locked = (tuple.t_data->t_infomask & HEAP_XMAX_INVALID) == 0 &&
 		((tuple.t_data->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
 		 TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(tuple.t_data)));
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	ReleaseBuffer(buffer);
+	UnlockReleaseBuffer(buffer);
 	return locked;
 }
 
