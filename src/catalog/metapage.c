@@ -460,7 +460,7 @@ lh_row_ids_reserve(Relation rel, uint64 n)
 						RelationGetRelationName(rel)),
 				 errdetail("A table can have " UINT64_FORMAT " rows in its lifetime.",
 						   (uint64) LH_MAX_ROW_ID),
-				 errhint("Rewrite the table, for example with ALTER TABLE ... SET ACCESS METHOD.")));
+				 errhint("VACUUM FULL gives its rows new ones.")));
 	}
 
 	/*

@@ -18,7 +18,9 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
+#include "storage/bufmgr.h"
 #include "utils/rel.h"
+#include "utils/spccache.h"
 #include "utils/syscache.h"
 
 #include "exec/lh_exec.h"
@@ -33,6 +35,22 @@ static ExecutorFinish_hook_type previous_finish = NULL;
 static object_access_hook_type previous_access = NULL;
 
 /* ---- plans ---- */
+
+/*
+ * Does a bitmap scan prefetch whatever effective_io_concurrency says?  Where
+ * reads_bitmaps_again() applies, that could not be stopped.
+ */
+static bool
+tablespace_prefetches(Oid tablespace)
+{
+	int			concurrency = effective_io_concurrency;
+	bool		prefetches;
+
+	effective_io_concurrency = 0;
+	prefetches = get_tablespace_io_concurrency(tablespace) > 0;
+	effective_io_concurrency = concurrency;
+	return LH_EXECUTOR_PREFETCHES && prefetches;
+}
 
 /*
  * BRIN indexes are accepted, because applications and extensions make them,
@@ -57,6 +75,16 @@ relation_info_hook(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
 			rel->indexlist = foreach_delete_current(rel->indexlist, lc);
 	if (root->parse->jointree == NULL)
 		rel->rel_parallel_workers = 0;
+	if (root->query_level > 1 && tablespace_prefetches(rel->reltablespace))
+		foreach(lc, rel->indexlist)
+			lfirst_node(IndexOptInfo, lc)->amhasgetbitmap = false;
+}
+
+static bool
+is_bitmap_scan_of_ours(PlanState *state)
+{
+	return IsA(state, BitmapHeapScanState) &&
+		lh_relation_is_lakehouse(((BitmapHeapScanState *) state)->ss.ss_currentRelation);
 }
 
 /*
@@ -67,8 +95,7 @@ static bool
 prepare_scans(PlanState *state, void *context)
 {
 	lh_exec_want_columns(state);
-	if (IsA(state, BitmapHeapScanState) &&
-		lh_relation_is_lakehouse(((BitmapHeapScanState *) state)->ss.ss_currentRelation))
+	if (is_bitmap_scan_of_ours(state))
 		lh_stop_bitmap_prefetch((BitmapHeapScanState *) state);
 	return planstate_tree_walker(state, prepare_scans, context);
 }
@@ -84,16 +111,44 @@ start_hook(QueryDesc *query, int eflags)
 		(void) prepare_scans(query->planstate, NULL);
 }
 
+static bool
+has_bitmap_scan(PlanState *state, void *context)
+{
+	return is_bitmap_scan_of_ours(state) || planstate_tree_walker(state, has_bitmap_scan, context);
+}
+
+/*
+ * For a row that somebody has changed meanwhile the executor makes a second
+ * state of the plan while the statement runs (EvalPlanQual), where start_hook
+ * is not asked.  Only correlated subqueries read tables there.  As long as
+ * one that reads our bitmaps runs, nobody prefetches.
+ */
+static bool
+reads_bitmaps_again(QueryDesc *query)
+{
+	ListCell   *lc;
+
+	if (query->plannedstmt->rowMarks == NIL && query->plannedstmt->resultRelations == NIL)
+		return false;
+	foreach(lc, query->estate->es_subplanstates)
+		if (lfirst(lc) != NULL && has_bitmap_scan(lfirst(lc), NULL))
+			return true;
+	return false;
+}
+
 /* ---- statements ---- */
 
 static void
 run_hook(QueryDesc *query, LH_RUN_PARAMS)
 {
 	int			depth = lh_statement_depth();
+	int			concurrency = effective_io_concurrency;
 
 	lh_statement_set_depth(depth + 1);
 	PG_TRY();
 	{
+		if (reads_bitmaps_again(query))
+			effective_io_concurrency = 0;
 		if (previous_run != NULL)
 			previous_run(query, LH_RUN_ARGS);
 		else
@@ -101,6 +156,9 @@ run_hook(QueryDesc *query, LH_RUN_PARAMS)
 	}
 	PG_FINALLY();
 	{
+		/* unless a function has set it */
+		if (effective_io_concurrency == 0)
+			effective_io_concurrency = concurrency;
 		lh_statement_set_depth(depth);
 	}
 	PG_END_TRY();

@@ -86,8 +86,10 @@ lh_collation_is_c(Oid collation)
 
 /* Of a BitmapHeapScanState; newer versions leave prefetching to the access method. */
 #if PG_VERSION_NUM >= 180000
+#define LH_EXECUTOR_PREFETCHES false
 #define lh_stop_bitmap_prefetch(state) ((void) (state))
 #else
+#define LH_EXECUTOR_PREFETCHES true
 #define lh_stop_bitmap_prefetch(state) ((state)->prefetch_maximum = 0)
 #endif
 

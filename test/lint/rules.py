@@ -276,6 +276,10 @@ def references(tree):
                 places = (tree.root / name, tree.src / name, file.parent / name)
                 if not name.startswith("build/") and not any(p.exists() for p in places):
                     yield f"{tree.path(file)}:{i}: {name} does not exist"
+            for name in re.findall(r"`([\w-]+\.(?:pl|spec)|twin/\w+)`", line):
+                if not any(tree.root.glob(f"test/*/{name}")) and not any(tree.root.glob(f"test/*/*/{name}")) and not (
+                        tree.root / "sql" / f"{name}.psql").exists():
+                    yield f"{tree.path(file)}:{i}: there is no test {name}"
 
 
 RULES = [layers, names, private_headers, pure, versions, portable, errcodes, messages, sizes, leftovers, layout,
