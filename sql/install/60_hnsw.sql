@@ -8,15 +8,15 @@ CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER hnswhandler;
 COMMENT ON ACCESS METHOD hnsw IS 'hnsw index access method';
 
 CREATE FUNCTION hnsw_halfvec_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'lh_hnsw_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'lh_vindex_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hnsw_halfvec_support(internal) IS 'support of hnsw indexes on halfvec';
 
 CREATE FUNCTION hnsw_bit_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'lh_hnsw_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'lh_vindex_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hnsw_bit_support(internal) IS 'support of hnsw indexes on bit';
 
 CREATE FUNCTION hnsw_sparsevec_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'lh_hnsw_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'lh_vindex_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hnsw_sparsevec_support(internal) IS 'support of hnsw indexes on sparsevec';
 
 CREATE OPERATOR CLASS vector_l2_ops FOR TYPE vector USING hnsw AS

@@ -8,11 +8,11 @@ CREATE ACCESS METHOD ivfflat TYPE INDEX HANDLER ivfflathandler;
 COMMENT ON ACCESS METHOD ivfflat IS 'ivfflat index access method';
 
 CREATE FUNCTION ivfflat_halfvec_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'lh_ivfflat_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'lh_vindex_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION ivfflat_halfvec_support(internal) IS 'support of ivfflat indexes on halfvec';
 
 CREATE FUNCTION ivfflat_bit_support(internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'lh_ivfflat_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+	AS 'MODULE_PATHNAME', 'lh_vindex_type_support' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION ivfflat_bit_support(internal) IS 'support of ivfflat indexes on bit';
 
 CREATE OPERATOR CLASS vector_l2_ops DEFAULT FOR TYPE vector USING ivfflat AS

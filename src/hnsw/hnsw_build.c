@@ -8,29 +8,20 @@
 #include <sys/mman.h>
 
 #include "access/parallel.h"
-#include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
-#include "access/xloginsert.h"
-#include "catalog/index.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
-#include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "tcop/tcopprot.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "hnsw/hnsw_int.h"
 
 #define PHASE_LOAD			2		/* hnsw_phase_name() in hnsw_handler.c */
 
-#define KEY_SHARED			UINT64CONST(0x4c48000000000001)
-#define KEY_ARENA			UINT64CONST(0x4c48000000000002)
-#define KEY_QUERY			UINT64CONST(0x4c48000000000003)
-#define KEY_SCAN			UINT64CONST(0x4c48000000000004)
+/* Its own parts of the segment that workers share. */
+#define KEY_PROGRESS		1
+#define KEY_ARENA			2
 
 /* What the graph in shared memory leaves of maintenance_work_mem to the rest. */
 #define SHARED_RESERVE		(3 * 1024 * 1024)
@@ -41,18 +32,13 @@
 
 PGDLLEXPORT void lh_hnsw_build_main(dsm_segment *segment, shm_toc *toc);
 
-/* What workers and leader share, in the segment. */
+/* What workers and leader share of how far they are. */
 typedef struct Shared
 {
-	Oid			heap;
-	Oid			index;
-	bool		concurrent;
 	LWLock		flush_lock;		/* shared while inserting into memory */
 	LWLock		entry_lock;
 	pg_atomic_uint64 n_indexed;
-	slock_t		mutex;			/* of the sums */
-	double		heap_rows;
-	double		index_rows;
+	slock_t		mutex;			/* of the next */
 	BlockNumber item_tail;		/* of whoever flushed or finished last */
 } Shared;
 
@@ -305,56 +291,45 @@ build_init(Build *build, Relation heap, Relation index, IndexInfo *info)
 
 /* The leader's and each worker's share of the rows. */
 static void
-scan_share(Build *build, ParallelTableScanDesc scan_desc, bool progress)
+scan_share(Build *build, LhVindexShared *sums, ParallelTableScanDesc scan_desc, bool progress)
 {
 	TableScanDesc scan = table_beginscan_parallel(build->heap, scan_desc);
 	double		rows = table_index_build_scan(build->heap, build->index, build->info, true, progress,
 											  build_row, build, scan);
 	Shared	   *shared = build->shared;
 
-	SpinLockAcquire(&shared->mutex);
-	shared->heap_rows += rows;
-	shared->index_rows += build->index_rows;
+	lh_vindex_add_rows(sums, rows, build->index_rows);
 	if (build->g->build_item_tail)
+	{
+		SpinLockAcquire(&shared->mutex);
 		shared->item_tail = build->g->build_item_tail;
-	SpinLockRelease(&shared->mutex);
+		SpinLockRelease(&shared->mutex);
+	}
 }
 
 void
 lh_hnsw_build_main(dsm_segment *segment, shm_toc *toc)
 {
-	Shared	   *shared = shm_toc_lookup(toc, KEY_SHARED, false);
 	HnswArena  *arena = shm_toc_lookup(toc, KEY_ARENA, false);
-	LOCKMODE	heap_lock = shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
-	LOCKMODE	index_lock = shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
+	LhVindexWorker worker;
 	Build		build;
-	Relation	heap,
-				index;
 
-	debug_query_string = shm_toc_lookup(toc, KEY_QUERY, true);
-	pgstat_report_activity(STATE_RUNNING, debug_query_string);
-	heap = table_open(shared->heap, heap_lock);
-	index = index_open(shared->index, index_lock);
-	build_init(&build, heap, index, BuildIndexInfo(index));
-	build.info->ii_Concurrent = shared->concurrent;
-	build.shared = shared;
-	build.g = hnsw_open(index, CurrentMemoryContext);
+	lh_vindex_worker_begin(&worker, toc);
+	build_init(&build, worker.heap, worker.index, worker.info);
+	build.shared = shm_toc_lookup(toc, KEY_PROGRESS, false);
+	build.g = hnsw_open(worker.index, CurrentMemoryContext);
 	build.g->building = true;
 	open_arena(build.g, arena, (char *) arena + MAXALIGN(sizeof(HnswArena)));
-	scan_share(&build, shm_toc_lookup(toc, KEY_SCAN, false), false);
-	index_close(index, index_lock);
-	table_close(heap, heap_lock);
+	scan_share(&build, worker.shared, worker.scan, false);
+	lh_vindex_worker_end(&worker);
 }
 
 static void
-init_shared(Shared *shared, Build *build)
+init_shared(Shared *shared)
 {
 	int			tranche = LWLockNewTrancheId();
 
 	memset(shared, 0, sizeof(*shared));
-	shared->heap = RelationGetRelid(build->heap);
-	shared->index = RelationGetRelid(build->index);
-	shared->concurrent = build->info->ii_Concurrent;
 	LWLockInitialize(&shared->flush_lock, tranche);
 	LWLockInitialize(&shared->entry_lock, tranche);
 	pg_atomic_init_u64(&shared->n_indexed, 0);
@@ -383,80 +358,36 @@ static bool
 build_parallel(Build *build, int n_workers, double *heap_rows, BlockNumber *item_tail)
 {
 	HnswGraph  *g = build->g;
-	bool		concurrent = build->info->ii_Concurrent;
-	Snapshot	snapshot;
-	ParallelContext *context;
+	LhVindexPart parts[] = {{sizeof(Shared)}, {0}};
+	LhVindexLeader leader;
 	HnswArena	size;
 	HnswArena  *arena;
-	Shared	   *shared;
-	ParallelTableScanDesc scan_desc;
-	Size		scan_size,
-				arena_size;
-	char	   *query = NULL;
-	int			n_launched;
 
-	EnterParallelMode();
-	context = CreateParallelContext("lakehouse", "lh_hnsw_build_main", n_workers);
-	snapshot = concurrent ? RegisterSnapshot(GetTransactionSnapshot()) : SnapshotAny;
 	size_shared_arena(build, &size);
-	scan_size = table_parallelscan_estimate(build->heap, snapshot);
-	arena_size = MAXALIGN(sizeof(HnswArena)) + memory_size(g, &size);
-	shm_toc_estimate_chunk(&context->estimator, sizeof(Shared));
-	shm_toc_estimate_chunk(&context->estimator, scan_size);
-	shm_toc_estimate_chunk(&context->estimator, arena_size);
-	shm_toc_estimate_keys(&context->estimator, 3);
-	if (debug_query_string)
-	{
-		shm_toc_estimate_chunk(&context->estimator, strlen(debug_query_string) + 1);
-		shm_toc_estimate_keys(&context->estimator, 1);
-	}
-	InitializeParallelDSM(context);
-	if (context->seg == NULL)
-	{
-		if (concurrent)
-			UnregisterSnapshot(snapshot);
-		DestroyParallelContext(context);
-		ExitParallelMode();
+	parts[KEY_ARENA - 1].bytes = MAXALIGN(sizeof(HnswArena)) + memory_size(g, &size);
+	if (!lh_vindex_leader_begin(&leader, build->heap, build->index, build->info, "lh_hnsw_build_main",
+								n_workers, parts, lengthof(parts)))
 		return false;
-	}
-	shared = shm_toc_allocate(context->toc, sizeof(Shared));
-	init_shared(shared, build);
-	scan_desc = shm_toc_allocate(context->toc, scan_size);
-	table_parallelscan_initialize(build->heap, scan_desc, snapshot);
-	arena = shm_toc_allocate(context->toc, arena_size);
+	init_shared(parts[KEY_PROGRESS - 1].memory);
+	arena = parts[KEY_ARENA - 1].memory;
 	*arena = size;
-	shm_toc_insert(context->toc, KEY_SHARED, shared);
-	shm_toc_insert(context->toc, KEY_SCAN, scan_desc);
-	shm_toc_insert(context->toc, KEY_ARENA, arena);
-	if (debug_query_string)
-	{
-		query = shm_toc_allocate(context->toc, strlen(debug_query_string) + 1);
-		strcpy(query, debug_query_string);
-		shm_toc_insert(context->toc, KEY_QUERY, query);
-	}
-	LaunchParallelWorkers(context);
-	n_launched = context->nworkers_launched;
-	ereport(DEBUG1, (errmsg("using %d parallel workers", n_launched)));
-
-	build->shared = shared;
+	if (!lh_vindex_leader_launch(&leader))
+		return false;
+	build->shared = parts[KEY_PROGRESS - 1].memory;
 	open_arena(g, arena, (char *) arena + MAXALIGN(sizeof(HnswArena)));
-	WaitForParallelWorkersToAttach(context);
-	scan_share(build, scan_desc, true);
-	WaitForParallelWorkersToFinish(context);
+	scan_share(build, leader.shared, leader.scan, true);
+	WaitForParallelWorkersToFinish(leader.context);
 	if (!arena->flushed)
 	{
 		g->arena = arena;
 		hnsw_memory_flush(g);
 	}
 	g->arena = NULL;
-	*heap_rows = shared->heap_rows;
-	*item_tail = shared->item_tail;
-	build->index_rows = shared->index_rows;
-	if (concurrent)
-		UnregisterSnapshot(snapshot);
-	DestroyParallelContext(context);
-	ExitParallelMode();
+	*heap_rows = leader.shared->heap_rows;
+	*item_tail = build->shared->item_tail;
+	build->index_rows = leader.shared->index_rows;
 	build->shared = NULL;
+	lh_vindex_leader_end(&leader);
 	return true;
 }
 
@@ -521,8 +452,7 @@ hnsw_build(Relation heap, Relation index, IndexInfo *info)
 		build.g->build_item_tail = tail;
 	}
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, PHASE_LOAD);
-	n_workers = RelationUsesLocalBuffers(index) ? 0 :
-		plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(index));
+	n_workers = lh_vindex_plan_workers(heap, index);
 	if (n_workers == 0 || !build_parallel(&build, n_workers, &result->heap_tuples, &item_tail))
 	{
 		result->heap_tuples = build_serial(&build);
@@ -533,7 +463,7 @@ hnsw_build(Relation heap, Relation index, IndexInfo *info)
 	hnsw_graph_free(build.g);
 	MemoryContextDelete(build.row_context);
 	if (RelationNeedsWAL(index))
-		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+		lh_vindex_log(index, MAIN_FORKNUM);
 	return result;
 }
 
@@ -545,5 +475,5 @@ hnsw_build_empty(Relation index)
 
 	hnsw_meta_for(index, &meta);
 	hnsw_create_meta(index, INIT_FORKNUM, &meta);
-	log_newpage_range(index, INIT_FORKNUM, 0, 1, true);
+	lh_vindex_log(index, INIT_FORKNUM);
 }

@@ -130,54 +130,6 @@ hnsw_codec_init(HnswCodec *codec, const HnswMeta *meta, const float *mean)
 
 /* ---- values ---- */
 
-/* Scales n floats to length 1; false for a zero vector. */
-static bool
-normalize_floats(uint32 n, const float *from, float *to)
-{
-	double		square = 0;
-
-	for (uint32 i = 0; i < n; i++)
-		square += (double) from[i] * from[i];
-	if (square == 0)
-		return false;
-	square = 1 / sqrt(square);
-	for (uint32 i = 0; i < n; i++)
-		to[i] = (float) (from[i] * square);
-	return true;
-}
-
-static bool
-vector_value(HnswCodec *codec, LhVector *v, void **value)
-{
-	*value = v->x;
-	if (codec->metric != HNSW_COSINE)
-		return true;
-	*value = palloc(codec->value_bytes);
-	if (normalize_floats(codec->dims, v->x, *value))
-		return true;
-	memset(*value, 0, codec->value_bytes);
-	return false;
-}
-
-static bool
-halfvec_value(HnswCodec *codec, LhHalfvec *v, void **value)
-{
-	float	   *wide;
-	bool		valid;
-
-	*value = v->x;
-	if (codec->metric != HNSW_COSINE)
-		return true;
-	wide = palloc(sizeof(float) * codec->dims);
-	lh_kern.widen(codec->dims, v->x, wide);
-	*value = palloc0(codec->value_bytes);
-	valid = normalize_floats(codec->dims, wide, wide);
-	if (valid)
-		lh_kern.narrow(codec->dims, wide, *value);
-	pfree(wide);
-	return valid;
-}
-
 static bool
 sparsevec_value(HnswCodec *codec, LhSparsevec *v, bool check_limits, void **value, uint32 *bytes)
 {
@@ -192,20 +144,11 @@ sparsevec_value(HnswCodec *codec, LhSparsevec *v, bool check_limits, void **valu
 	{
 		copy = lh_sparsevec_new(v->dim, v->nnz);
 		memcpy(copy->indices, v->indices, sizeof(int32) * v->nnz);
-		valid = normalize_floats(v->nnz, lh_sparsevec_values(v), lh_sparsevec_values(copy));
+		valid = lh_vindex_normalize(v->nnz, lh_sparsevec_values(v), lh_sparsevec_values(copy));
 	}
 	*value = VARDATA(copy);
 	*bytes = VARSIZE(copy) - VARHDRSZ;
 	return valid;
-}
-
-static void
-check_dims(const char *type, uint32 have, uint32 expected)
-{
-	if (unlikely(have != expected))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different %s %u and %u", type, have, expected)));
 }
 
 /*
@@ -222,20 +165,23 @@ hnsw_codec_value(HnswCodec *codec, Datum datum, bool check_limits, void **value,
 	switch (codec->type)
 	{
 		case HNSW_VECTOR:
-			check_dims("vector dimensions", ((LhVector *) v)->dim, codec->dims);
-			return vector_value(codec, (LhVector *) v, value);
+			lh_vindex_check_dims("vector dimensions", ((LhVector *) v)->dim, codec->dims);
+			*value = ((LhVector *) v)->x;
+			break;
 		case HNSW_HALFVEC:
-			check_dims("halfvec dimensions", ((LhHalfvec *) v)->dim, codec->dims);
-			return halfvec_value(codec, (LhHalfvec *) v, value);
+			lh_vindex_check_dims("halfvec dimensions", ((LhHalfvec *) v)->dim, codec->dims);
+			*value = ((LhHalfvec *) v)->x;
+			break;
 		case HNSW_SPARSEVEC:
-			check_dims("sparsevec dimensions", ((LhSparsevec *) v)->dim, codec->dims);
+			lh_vindex_check_dims("sparsevec dimensions", ((LhSparsevec *) v)->dim, codec->dims);
 			return sparsevec_value(codec, (LhSparsevec *) v, check_limits, value, bytes);
 		case HNSW_BIT:
-			check_dims("bit lengths", VARBITLEN(v), codec->dims);
+			lh_vindex_check_dims("bit lengths", VARBITLEN(v), codec->dims);
 			*value = VARBITS(v);
 			return true;
 	}
-	return false;
+	return codec->metric != HNSW_COSINE ||
+		lh_vindex_normalized(codec->type == HNSW_HALFVEC, codec->dims, *value, value);
 }
 
 /* What a search for NULL searches for. */

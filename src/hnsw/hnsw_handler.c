@@ -9,12 +9,8 @@
 #include "access/amapi.h"
 #include "access/reloptions.h"
 #include "commands/progress.h"
-#include "commands/vacuum.h"
 #include "fmgr.h"
-#include "utils/float.h"
 #include "utils/guc.h"
-#include "utils/selfuncs.h"
-#include "utils/spccache.h"
 
 #include "hnsw/hnsw.h"
 #include "hnsw/hnsw_int.h"
@@ -46,12 +42,6 @@ phase_name(int64 phase)
 	return NULL;
 }
 
-static bool
-validate(Oid opclass)
-{
-	return true;
-}
-
 /*
  * Share of the index that is looked at before the first row comes: the way down
  * the layers, and on the lowest one ef_search lists of links.  Of those more and
@@ -59,14 +49,16 @@ validate(Oid opclass)
  * the constant was found by pgvector's authors, and plans are chosen as theirs.
  */
 static double
-startup_share(double tuples, int m, int ef)
+startup_share(const IndexOptInfo *info, Relation index)
 {
+	double		tuples = info->tuples;
+	int			m = hnsw_index_m(index);
 	double		log_m = log(tuples) / log(m);
 	double		looked_at;
 
 	if (tuples <= 0)
 		return 1;
-	looked_at = (double) (int) log_m * m + 2.0 * m * ef * 0.55 * log_m / (1 + log(ef));
+	looked_at = (double) (int) log_m * m + 2.0 * m * hnsw_ef_search * 0.55 * log_m / (1 + log(hnsw_ef_search));
 	return Min(looked_at / tuples, 1);
 }
 
@@ -74,40 +66,10 @@ static void
 estimate_cost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startup_cost, Cost *total_cost,
 			  Selectivity *selectivity, double *correlation, double *pages)
 {
-	GenericCosts costs = {0};
-	Relation	index;
-	double		share,
-				startup_pages,
-				seq_page_cost;
+	LhVindexCost cost = {startup_cost, total_cost, selectivity, correlation, pages};
 
-	/* one distance to order by, or none of our business */
-	if (list_length(path->indexorderbys) != 1)
-	{
-		*startup_cost = *total_cost = get_float8_infinity();
-		*selectivity = *correlation = *pages = 0;
-		lh_path_disable(&path->path);
-		return;
-	}
 	hnsw_read_settings();
-	genericcostestimate(root, path, loop_count, &costs);
-	index = index_open(path->indexinfo->indexoid, NoLock);
-	share = startup_share(path->indexinfo->tuples, hnsw_index_m(index), hnsw_ef_search);
-	index_close(index, NoLock);
-	costs.indexStartupCost = costs.indexTotalCost * share;
-
-	/* a sequential scan does not count the pages of its TOAST table: be fair */
-	startup_pages = costs.numIndexPages * share;
-	get_tablespace_page_costs(path->indexinfo->reltablespace, NULL, &seq_page_cost);
-	if (startup_pages > path->indexinfo->rel->pages && share < 0.5)
-	{
-		costs.indexStartupCost -= startup_pages * (costs.spc_random_page_cost - seq_page_cost);
-		costs.indexStartupCost -= (startup_pages - path->indexinfo->rel->pages) * seq_page_cost;
-	}
-	*startup_cost = costs.indexStartupCost;
-	*total_cost = costs.indexTotalCost;
-	*selectivity = costs.indexSelectivity;
-	*correlation = costs.indexCorrelation;
-	*pages = costs.numIndexPages;
+	lh_vindex_estimate_cost(root, path, loop_count, startup_share, 0, &cost);
 }
 
 /* Is the index one of ours, whatever its access method is called? */
@@ -120,14 +82,7 @@ lh_hnsw_is_index(const IndexOptInfo *index)
 static IndexAmRoutine *
 routine(void)
 {
-	IndexAmRoutine *am = makeNode(IndexAmRoutine);
-
-	am->amsupport = 3;
-	am->amcanorderbyop = true;
-	am->amoptionalkey = true;
-	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
-	am->amkeytype = InvalidOid;
-	lh_am_can_build_parallel(am);
+	IndexAmRoutine *am = lh_vindex_routine(3);
 
 	am->ambuild = hnsw_build;
 	am->ambuildempty = hnsw_build_empty;
@@ -137,7 +92,6 @@ routine(void)
 	am->amcostestimate = estimate_cost;
 	am->amoptions = index_options;
 	am->ambuildphasename = phase_name;
-	am->amvalidate = validate;
 	am->ambeginscan = hnsw_begin_scan;
 	am->amrescan = hnsw_rescan;
 	am->amgettuple = hnsw_get_tuple;
@@ -150,7 +104,7 @@ LH_FUNCTION(lh_hnsw_handler);
 Datum
 lh_hnsw_handler(PG_FUNCTION_ARGS)
 {
-	hnsw_define_settings();
+	lh_vindex_define_settings(&hnsw_settings);
 	PG_RETURN_POINTER(routine());
 }
 
@@ -160,20 +114,8 @@ LH_FUNCTION(lh_hnsw_beside_handler);
 Datum
 lh_hnsw_beside_handler(PG_FUNCTION_ARGS)
 {
-	hnsw_use_foreign_settings();
+	lh_vindex_use_foreign_settings(&hnsw_settings);
 	PG_RETURN_POINTER(routine());
-}
-
-/*
- * What pgvector's operator classes name as support function 3.  We know a type
- * by its name and need nothing from it.
- */
-LH_FUNCTION(lh_hnsw_type_support);
-
-Datum
-lh_hnsw_type_support(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_POINTER(NULL);
 }
 
 void

@@ -14,29 +14,13 @@
 #include "hnsw/hnsw_int.h"
 #include "types/pg_compat.h"
 
-static Relation
-open_hnsw(Oid oid)
-{
-	Relation	index = relation_open(oid, AccessShareLock);
-
-	if (index->rd_rel->relkind != RELKIND_INDEX || !hnsw_is_ours(index))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an hnsw index of lakehouse", RelationGetRelationName(index))));
-	if (RELATION_IS_OTHER_TEMP(index))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot read temporary indexes of other sessions")));
-	return index;
-}
-
 LH_FUNCTION(lh_hnsw_info);
 
 Datum
 lh_hnsw_info(PG_FUNCTION_ARGS)
 {
 	static const char *const codings[] = {NULL, "raw", "int8", "int4"};
-	Relation	index = open_hnsw(PG_GETARG_OID(0));
+	Relation	index = lh_vindex_open(PG_GETARG_OID(0), hnsw_begin_scan, "hnsw");
 	HnswMeta	meta;
 	TupleDesc	desc;
 	Datum		values[9];
@@ -107,7 +91,7 @@ Datum
 lh_hnsw_graph(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Relation	index = open_hnsw(PG_GETARG_OID(0));
+	Relation	index = lh_vindex_open(PG_GETARG_OID(0), hnsw_begin_scan, "hnsw");
 	BlockNumber n_blocks = RelationGetNumberOfBlocks(index);
 	HnswGraph  *g;
 	MemoryContext context,

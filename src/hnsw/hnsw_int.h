@@ -23,6 +23,7 @@
 
 #include "kernels/kernels.h"
 #include "types/pg_compat.h"
+#include "vindex/vindex.h"
 
 /* ---- limits and defaults, pgvector's ---- */
 
@@ -69,20 +70,20 @@ typedef struct HnswOptions
 
 typedef enum HnswType
 {
-	HNSW_VECTOR = 1,
-	HNSW_HALFVEC,
-	HNSW_SPARSEVEC,
-	HNSW_BIT
+	HNSW_VECTOR = LH_VINDEX_VECTOR,
+	HNSW_HALFVEC = LH_VINDEX_HALFVEC,
+	HNSW_SPARSEVEC = LH_VINDEX_SPARSEVEC,
+	HNSW_BIT = LH_VINDEX_BIT
 } HnswType;
 
 typedef enum HnswMetric
 {
-	HNSW_L2 = 1,				/* squared; of normalized vectors for cosine */
-	HNSW_IP,					/* negative */
-	HNSW_COSINE,
-	HNSW_L1,
-	HNSW_HAMMING,
-	HNSW_JACCARD
+	HNSW_L2 = LH_VINDEX_L2,		/* squared; of normalized vectors for cosine */
+	HNSW_IP = LH_VINDEX_IP,		/* negative */
+	HNSW_COSINE = LH_VINDEX_COSINE,
+	HNSW_L1 = LH_VINDEX_L1,
+	HNSW_HAMMING = LH_VINDEX_HAMMING,
+	HNSW_JACCARD = LH_VINDEX_JACCARD
 } HnswMetric;
 
 typedef enum HnswCoding
@@ -500,8 +501,7 @@ extern QueryDesc *hnsw_running_query(void);
 extern void hnsw_explain_init(void);
 
 /* hnsw_settings.c */
-extern void hnsw_define_settings(void);
-extern void hnsw_use_foreign_settings(void);
+extern LhVindexSettings hnsw_settings;
 extern void hnsw_read_settings(void);
 
 /* callbacks of the access method */

@@ -7,17 +7,16 @@
 #include "postgres.h"
 
 #include "access/relscan.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/lmgr.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "hnsw/hnsw_int.h"
 #include "types/pg_compat.h"
 #include "vector/vector.h"
+
+/* pgvector's number for its own pages, at the same place. */
+#define PGVECTOR_MAGIC	0xA953A953
 
 /* ---- checks ---- */
 
@@ -25,15 +24,10 @@ void
 hnsw_check_page(Relation index, Buffer buffer, int kind)
 {
 	Page		page = BufferGetPage(buffer);
-	PageHeader	header = (PageHeader) page;
 
-	if (PageIsNew(page) || header->pd_special != HNSW_PAGE_END || header->pd_lower < HNSW_PAGE_START ||
-		header->pd_lower > HNSW_PAGE_END || HnswTail(page)->page_id != HNSW_PAGE_ID || HnswTail(page)->kind != kind)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" contains corrupted page at block %u",
-						RelationGetRelationName(index), BufferGetBlockNumber(buffer)),
-				 errhint("Please REINDEX it.")));
+	if (!lh_vindex_page_is_sound(page, HNSW_PAGE_END) ||
+		HnswTail(page)->page_id != HNSW_PAGE_ID || HnswTail(page)->kind != kind)
+		lh_vindex_corrupted(index, BufferGetBlockNumber(buffer));
 }
 
 void
@@ -47,48 +41,24 @@ hnsw_init_page(Page page, int kind)
 /* ---- the meta page ---- */
 
 static HnswMetric
-metric_by_function(Relation index, HnswType type)
+metric_of(Relation index, HnswType type)
 {
-	Oid			function = index_getprocid(index, 1, 1);
-	char	   *name = get_func_name(function);
+	LhVindexMetric metric = lh_vindex_metric(index);
+	bool		of_bits = metric == LH_VINDEX_HAMMING || metric == LH_VINDEX_JACCARD;
 
-	if (name && strstr(name, "l2_squared_distance"))
-		return HNSW_L2;
-	if (name && strstr(name, "negative_inner_product"))
-		return OidIsValid(index_getprocid(index, 1, 2)) ? HNSW_COSINE : HNSW_IP;
-	if (name && strcmp(name, "l1_distance") == 0)
-		return HNSW_L1;
-	if (name && type == HNSW_BIT && strcmp(name, "hamming_distance") == 0)
-		return HNSW_HAMMING;
-	if (name && type == HNSW_BIT && strcmp(name, "jaccard_distance") == 0)
-		return HNSW_JACCARD;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("distance function %s is not supported for hnsw index", name ? name : "?")));
+	if (metric == LH_VINDEX_NO_METRIC || of_bits != (type == HNSW_BIT))
+		lh_vindex_refuse_metric(index, "hnsw");
+	return (HnswMetric) metric;
 }
 
 static HnswType
-type_of_index(Relation index)
+type_of(Relation index)
 {
-	Oid			type = TupleDescAttr(RelationGetDescr(index), 0)->atttypid;
-	HeapTuple	tuple;
-	char		name[NAMEDATALEN];
+	LhVindexType type = lh_vindex_type(index);
 
-	if (type == BITOID)
-		return HNSW_BIT;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	strlcpy(name, HeapTupleIsValid(tuple) ? NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname) : "", sizeof(name));
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (strcmp(name, "vector") == 0)
-		return HNSW_VECTOR;
-	if (strcmp(name, "halfvec") == 0)
-		return HNSW_HALFVEC;
-	if (strcmp(name, "sparsevec") == 0)
-		return HNSW_SPARSEVEC;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("type not supported for hnsw index")));
+	if (type == LH_VINDEX_NO_TYPE)
+		lh_vindex_refuse_type("hnsw");
+	return (HnswType) type;
 }
 
 static int
@@ -115,18 +85,10 @@ void
 hnsw_meta_for(Relation index, HnswMeta *meta)
 {
 	HnswOptions *options = (HnswOptions *) index->rd_options;
-	int			dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-	HnswType	type = type_of_index(index);
+	HnswType	type = type_of(index);
+	uint32		dims = lh_vindex_dims(index, max_dims(type), "hnsw");
 	int			per_page;
 
-	if (dims < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column does not have dimensions")));
-	if (dims > max_dims(type))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column cannot have more than %d dimensions for hnsw index", max_dims(type))));
 	memset(meta, 0, sizeof(*meta));
 	meta->magic = HNSW_MAGIC;
 	meta->version = HNSW_VERSION;
@@ -138,7 +100,7 @@ hnsw_meta_for(Relation index, HnswMeta *meta)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ef_construction must be greater than or equal to 2 * m")));
 	meta->type = type;
-	meta->metric = metric_by_function(index, type);
+	meta->metric = metric_of(index, type);
 	hnsw_codec_choose(meta);
 	per_page = HNSW_PAGE_SPACE / (sizeof(HnswNode) + meta->code_bytes + 2 * meta->m * sizeof(uint32));
 	while ((1 << meta->id_shift) < per_page)
@@ -184,20 +146,12 @@ hnsw_read_meta(Relation index, HnswMeta *meta)
 	Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (!PageIsNew(BufferGetPage(buffer)) && *(uint32 *) HnswPageMeta(BufferGetPage(buffer)) == 0xA953A953)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
-				 errhint("Please REINDEX it.")));
+	lh_vindex_refuse_pgvector(index, BufferGetPage(buffer), PGVECTOR_MAGIC);
 	hnsw_check_page(index, buffer, HNSW_PAGE_META);
 	*meta = *HnswPageMeta(BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
 	if (meta->version != HNSW_VERSION || !meta_is_sound(meta))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a meta page of another version or a corrupted one",
-						RelationGetRelationName(index)),
-				 errhint("Please REINDEX it.")));
+		lh_vindex_refuse_meta(index);
 }
 
 /* Where searches start; 0 when the graph is empty. */
@@ -315,12 +269,7 @@ hnsw_read_page(HnswGraph *g, BlockNumber block, int kind, int lock)
 Buffer
 hnsw_new_page(HnswGraph *g, int kind)
 {
-	Buffer		buffer;
-
-	LockRelationForExtension(g->index, ExclusiveLock);
-	buffer = ReadBufferExtended(g->index, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, NULL);
-	UnlockRelationForExtension(g->index, ExclusiveLock);
-	return buffer;
+	return lh_vindex_new_page(g->index, MAIN_FORKNUM);
 }
 
 /* ---- writing ---- */

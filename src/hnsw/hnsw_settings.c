@@ -1,14 +1,9 @@
 /*
  * hnsw_settings.c
- *	  Settings of searching.  Their names hnsw.* are pgvector's: where its
- *	  library is in the backend, or will be because its extension is in the
- *	  database, they are its own and we read them.
+ *	  Settings of searching, with pgvector's names hnsw.*.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
-#include "access/xact.h"
-#include "fmgr.h"
 #include "utils/guc.h"
 
 #include "hnsw/hnsw.h"
@@ -28,23 +23,17 @@ static const struct config_enum_entry iterative_options[] = {
 	{NULL, 0, false}
 };
 
-/* Is the setting defined by somebody, not only mentioned in a configuration file? */
-static bool
-is_defined(const char *name)
-{
-	return GetConfigOption(name, true, false) != NULL &&
-		!(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER);
-}
+static void define(void);
 
-/* pgvector's settings are read by name. */
-static bool foreign;
+LhVindexSettings hnsw_settings = {"hnsw.ef_search", define};
 
+/* Where they are pgvector's, they are read by name. */
 void
 hnsw_read_settings(void)
 {
 	const char *mode;
 
-	if (!foreign)
+	if (!hnsw_settings.foreign)
 		return;
 	hnsw_ef_search = atoi(GetConfigOption("hnsw.ef_search", false, false));
 	mode = GetConfigOption("hnsw.iterative_scan", true, false);
@@ -65,16 +54,6 @@ lh_hnsw_fills_limit(void)
 	return hnsw_fill_limit && hnsw_iterative_scan == HNSW_ITERATIVE_OFF;
 }
 
-/* The database has pgvector: its library defines its settings, now if it has not yet. */
-void
-hnsw_use_foreign_settings(void)
-{
-	if (foreign)
-		return;
-	load_file("$libdir/vector", false);
-	foreign = is_defined("hnsw.ef_search");
-}
-
 static void
 define(void)
 {
@@ -91,31 +70,4 @@ define(void)
 							 &hnsw_scan_mem_multiplier, 1, 1, 1000,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hnsw");
-}
-
-/*
- * Defines hnsw.* when an index is first used.  Not earlier: pgvector's library
- * could not be loaded any more into a backend that has them.
- */
-void
-hnsw_define_settings(void)
-{
-	static bool done = false;
-	bool		in_parallel;
-
-	if (done)
-		return;
-	done = true;
-	if (is_defined("hnsw.ef_search"))
-	{
-		foreign = true;
-		return;
-	}
-	/* a worker has been given the leader's values, which only now find their settings */
-	in_parallel = IsParallelWorker() && IsInParallelMode();
-	if (in_parallel)
-		ExitParallelMode();
-	define();
-	if (in_parallel)
-		EnterParallelMode();
 }

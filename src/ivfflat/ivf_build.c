@@ -6,46 +6,24 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
-#include "access/xloginsert.h"
-#include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "commands/progress.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
-#include "pgstat.h"
 #include "storage/bufmgr.h"
-#include "tcop/tcopprot.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
 
 #include "ivfflat/ivf_int.h"
 
-#define KEY_SHARED			UINT64CONST(0x4c49000000000001)
-#define KEY_SCAN			UINT64CONST(0x4c49000000000002)
-#define KEY_SORT			UINT64CONST(0x4c49000000000003)
-#define KEY_CENTERS			UINT64CONST(0x4c49000000000004)
-#define KEY_QUERY			UINT64CONST(0x4c49000000000005)
+/* Its own parts of the segment that workers share. */
+#define KEY_SORT			1
+#define KEY_CENTERS			2
 
 PGDLLEXPORT void lh_ivfflat_build_main(dsm_segment *segment, shm_toc *toc);
-
-/* What workers and leader share, in the segment. */
-typedef struct Shared
-{
-	Oid			heap;
-	Oid			index;
-	bool		concurrent;
-	int			n_planned;		/* participants */
-	slock_t		mutex;			/* of the sums */
-	double		heap_rows;
-	int64		index_rows;
-} Shared;
 
 typedef struct Build
 {
@@ -192,7 +170,7 @@ finish_list(Writer *w)
 static void
 next_page(Writer *w, int list)
 {
-	Buffer		buffer = ivf_new_page(w->build->index, MAIN_FORKNUM);
+	Buffer		buffer = lh_vindex_new_page(w->build->index, MAIN_FORKNUM);
 	BlockNumber block = BufferGetBlockNumber(buffer);
 
 	if (list == w->list)
@@ -252,7 +230,7 @@ write_lists(Build *build)
 
 /* The leader's or a worker's share; `memory` is everybody's. */
 static void
-sort_share(Build *build, Shared *shared, Sharedsort *sort, ParallelTableScanDesc scan, int memory)
+sort_share(Build *build, LhVindexShared *shared, Sharedsort *sort, ParallelTableScanDesc scan, int memory)
 {
 	SortCoordinate coordinate = palloc0(sizeof(SortCoordinateData));
 	double		rows;
@@ -262,143 +240,58 @@ sort_share(Build *build, Shared *shared, Sharedsort *sort, ParallelTableScanDesc
 	coordinate->sharedsort = sort;
 	rows = sort_rows(build, memory / shared->n_planned, coordinate, table_beginscan_parallel(build->heap, scan));
 	tuplesort_end(build->sort);
-	SpinLockAcquire(&shared->mutex);
-	shared->heap_rows += rows;
-	shared->index_rows += build->index_rows;
-	SpinLockRelease(&shared->mutex);
+	lh_vindex_add_rows(shared, rows, build->index_rows);
 }
 
 void
 lh_ivfflat_build_main(dsm_segment *segment, shm_toc *toc)
 {
-	Shared	   *shared = shm_toc_lookup(toc, KEY_SHARED, false);
 	Sharedsort *sort = shm_toc_lookup(toc, KEY_SORT, false);
-	LOCKMODE	heap_lock = shared->concurrent ? ShareUpdateExclusiveLock : ShareLock;
-	LOCKMODE	index_lock = shared->concurrent ? RowExclusiveLock : AccessExclusiveLock;
+	LhVindexWorker worker;
 	Build		build;
-	Relation	heap,
-				index;
 
-	debug_query_string = shm_toc_lookup(toc, KEY_QUERY, true);
-	pgstat_report_activity(STATE_RUNNING, debug_query_string);
-	heap = table_open(shared->heap, heap_lock);
-	index = index_open(shared->index, index_lock);
-	build_init(&build, heap, index, BuildIndexInfo(index));
-	build.info->ii_Concurrent = shared->concurrent;
-	ivf_open(&build.ivf, index);
+	lh_vindex_worker_begin(&worker, toc);
+	build_init(&build, worker.heap, worker.index, worker.info);
+	ivf_open(&build.ivf, worker.index);
 	build.centers = shm_toc_lookup(toc, KEY_CENTERS, false);
 	tuplesort_attach_shared(sort, segment);
-	sort_share(&build, shared, sort, shm_toc_lookup(toc, KEY_SCAN, false), maintenance_work_mem);
-	index_close(index, index_lock);
-	table_close(heap, heap_lock);
-}
-
-static void
-init_shared(Shared *shared, Build *build, int n_planned)
-{
-	memset(shared, 0, sizeof(*shared));
-	shared->heap = RelationGetRelid(build->heap);
-	shared->index = RelationGetRelid(build->index);
-	shared->concurrent = build->info->ii_Concurrent;
-	shared->n_planned = n_planned;
-	SpinLockInit(&shared->mutex);
-}
-
-/* Room in the segment, under its key. */
-static void *
-allocate(ParallelContext *context, uint64 key, Size bytes)
-{
-	void	   *memory = shm_toc_allocate(context->toc, bytes);
-
-	shm_toc_insert(context->toc, key, memory);
-	return memory;
-}
-
-static void
-estimate(ParallelContext *context, Size bytes)
-{
-	shm_toc_estimate_chunk(&context->estimator, bytes);
-	shm_toc_estimate_keys(&context->estimator, 1);
-}
-
-/* A segment with all that workers need, and the workers; NULL if there are none to be had. */
-static ParallelContext *
-launch(Build *build, int n_workers, Snapshot snapshot)
-{
-	ParallelContext *context = CreateParallelContext("lakehouse", "lh_ivfflat_build_main", n_workers);
-	Size		scan_bytes = table_parallelscan_estimate(build->heap, snapshot);
-	Size		sort_bytes = tuplesort_estimate_shared(n_workers + 1);
-	Size		center_bytes = (Size) build->ivf.lists * build->ivf.shape.value_bytes;
-	Size		query_bytes = debug_query_string ? strlen(debug_query_string) + 1 : 0;
-
-	estimate(context, sizeof(Shared));
-	estimate(context, scan_bytes);
-	estimate(context, sort_bytes);
-	estimate(context, center_bytes);
-	if (query_bytes > 0)
-		estimate(context, query_bytes);
-	InitializeParallelDSM(context);
-	if (context->seg != NULL)
-	{
-		init_shared(allocate(context, KEY_SHARED, sizeof(Shared)), build, n_workers + 1);
-		table_parallelscan_initialize(build->heap, allocate(context, KEY_SCAN, scan_bytes), snapshot);
-		tuplesort_initialize_shared(allocate(context, KEY_SORT, sort_bytes), n_workers + 1, context->seg);
-		memcpy(allocate(context, KEY_CENTERS, center_bytes), build->centers, center_bytes);
-		if (query_bytes > 0)
-			memcpy(allocate(context, KEY_QUERY, query_bytes), debug_query_string, query_bytes);
-		LaunchParallelWorkers(context);
-		ereport(DEBUG1, (errmsg("using %d parallel workers", context->nworkers_launched)));
-		if (context->nworkers_launched > 0)
-			return context;
-		WaitForParallelWorkersToFinish(context);
-	}
-	DestroyParallelContext(context);
-	return NULL;
+	sort_share(&build, worker.shared, sort, worker.scan, maintenance_work_mem);
+	lh_vindex_worker_end(&worker);
 }
 
 /* Builds with workers; false if there are none to be had. */
 static bool
 build_parallel(Build *build, int n_workers, double *heap_rows)
 {
+	Size		center_bytes = (Size) build->ivf.lists * build->ivf.shape.value_bytes;
+	LhVindexPart parts[] = {{tuplesort_estimate_shared(n_workers + 1)}, {center_bytes}};
 	SortCoordinateData coordinate = {0};
-	Snapshot	snapshot;
-	ParallelContext *context;
-	Shared	   *shared;
+	LhVindexLeader leader;
 	Sharedsort *sort;
 
-	EnterParallelMode();
-	snapshot = build->info->ii_Concurrent ? RegisterSnapshot(GetTransactionSnapshot()) : SnapshotAny;
-	context = launch(build, n_workers, snapshot);
-	if (context != NULL)
-	{
-		shared = shm_toc_lookup(context->toc, KEY_SHARED, false);
-		sort = shm_toc_lookup(context->toc, KEY_SORT, false);
-		WaitForParallelWorkersToAttach(context);
-		sort_share(build, shared, sort, shm_toc_lookup(context->toc, KEY_SCAN, false), maintenance_work_mem);
-		WaitForParallelWorkersToFinish(context);
-		*heap_rows = shared->heap_rows;
-		build->index_rows = shared->index_rows;
+	if (!lh_vindex_leader_begin(&leader, build->heap, build->index, build->info, "lh_ivfflat_build_main",
+								n_workers, parts, lengthof(parts)))
+		return false;
+	sort = parts[KEY_SORT - 1].memory;
+	tuplesort_initialize_shared(sort, n_workers + 1, leader.context->seg);
+	memcpy(parts[KEY_CENTERS - 1].memory, build->centers, center_bytes);
+	if (!lh_vindex_leader_launch(&leader))
+		return false;
+	sort_share(build, leader.shared, sort, leader.scan, maintenance_work_mem);
+	WaitForParallelWorkersToFinish(leader.context);
+	*heap_rows = leader.shared->heap_rows;
+	build->index_rows = (int64) leader.shared->index_rows;
 
-		coordinate.nParticipants = context->nworkers_launched + 1;
-		coordinate.sharedsort = sort;
-		build->sort = begin_sort(maintenance_work_mem, &coordinate);
-		tuplesort_performsort(build->sort);
-		write_lists(build);
-		DestroyParallelContext(context);
-	}
-	if (IsMVCCSnapshot(snapshot))
-		UnregisterSnapshot(snapshot);
-	ExitParallelMode();
-	return context != NULL;
+	coordinate.nParticipants = leader.context->nworkers_launched + 1;
+	coordinate.sharedsort = sort;
+	build->sort = begin_sort(maintenance_work_mem, &coordinate);
+	tuplesort_performsort(build->sort);
+	write_lists(build);
+	lh_vindex_leader_end(&leader);
+	return true;
 }
 
 /* ---- the callbacks ---- */
-
-static void
-log_pages(Relation index, ForkNumber fork)
-{
-	log_newpage_range(index, fork, 0, RelationGetNumberOfBlocksInFork(index, fork), true);
-}
 
 IndexBuildResult *
 ivf_build(Relation heap, Relation index, IndexInfo *info)
@@ -416,8 +309,7 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	build.centers = ivf_find_centers(&build.ivf, heap, info);
 	ivf_create(&build.ivf, MAIN_FORKNUM, &meta, build.centers);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVF_PHASE_ASSIGN);
-	n_workers = RelationUsesLocalBuffers(index) ? 0 :
-		plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(index));
+	n_workers = lh_vindex_plan_workers(heap, index);
 	if (n_workers == 0 || !build_parallel(&build, n_workers, &result->heap_tuples))
 	{
 		result->heap_tuples = sort_rows(&build, maintenance_work_mem, NULL, NULL);
@@ -427,7 +319,7 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	pfree(build.centers);
 	MemoryContextDelete(build.row_context);
 	if (RelationNeedsWAL(index))
-		log_pages(index, MAIN_FORKNUM);
+		lh_vindex_log(index, MAIN_FORKNUM);
 	return result;
 }
 
@@ -445,5 +337,5 @@ ivf_build_empty(Relation index)
 	ivf_random_centers(&ivf.shape, 0, ivf.lists, centers);
 	ivf_create(&ivf, INIT_FORKNUM, &meta, centers);
 	pfree(centers);
-	log_pages(index, INIT_FORKNUM);
+	lh_vindex_log(index, INIT_FORKNUM);
 }

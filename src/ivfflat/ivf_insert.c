@@ -33,7 +33,7 @@ add_to_empty(Ivf *ivf, int list, ItemPointer tid, const void *value)
 		UnlockReleaseBuffer(slot_buffer);
 		return false;
 	}
-	buffer = ivf_new_page(ivf->index, MAIN_FORKNUM);
+	buffer = lh_vindex_new_page(ivf->index, MAIN_FORKNUM);
 	xlog = GenericXLogStart(ivf->index);
 	add_fresh(ivf, GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE), list, tid, value);
 	slot = IvfSlot(ivf, GenericXLogRegisterBuffer(xlog, slot_buffer, 0), IvfListSlot(ivf, list));
@@ -49,7 +49,7 @@ add_to_empty(Ivf *ivf, int list, ItemPointer tid, const void *value)
 static void
 add_behind(Ivf *ivf, int list, Buffer last, ItemPointer tid, const void *value)
 {
-	Buffer		buffer = ivf_new_page(ivf->index, MAIN_FORKNUM);
+	Buffer		buffer = lh_vindex_new_page(ivf->index, MAIN_FORKNUM);
 	BlockNumber block = BufferGetBlockNumber(buffer);
 	IvfList    *slot;
 	Buffer		slot_buffer = ivf_read_list(ivf, list, BUFFER_LOCK_EXCLUSIVE, &slot);

@@ -12,22 +12,6 @@
 #include "ivfflat/ivf_int.h"
 #include "types/pg_compat.h"
 
-static Relation
-open_ivfflat(Oid oid)
-{
-	Relation	index = relation_open(oid, AccessShareLock);
-
-	if (index->rd_rel->relkind != RELKIND_INDEX || index->rd_indam->ambeginscan != ivf_begin_scan)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an ivfflat index of lakehouse", RelationGetRelationName(index))));
-	if (RELATION_IS_OTHER_TEMP(index))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot read temporary indexes of other sessions")));
-	return index;
-}
-
 static void
 put_list(Ivf *ivf, ReturnSetInfo *result, int list)
 {
@@ -61,7 +45,7 @@ LH_FUNCTION(lh_ivfflat_lists);
 Datum
 lh_ivfflat_lists(PG_FUNCTION_ARGS)
 {
-	Relation	index = open_ivfflat(PG_GETARG_OID(0));
+	Relation	index = lh_vindex_open(PG_GETARG_OID(0), ivf_begin_scan, "ivfflat");
 	Ivf			ivf;
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -21,6 +21,7 @@
 
 #include "kernels/kernels.h"
 #include "types/pg_compat.h"
+#include "vindex/vindex.h"
 
 /* ---- limits and defaults, pgvector's ---- */
 
@@ -165,7 +166,6 @@ extern void ivf_open(Ivf *ivf, Relation index);
 extern void ivf_init_page(Page page, int kind, int list);
 extern Buffer ivf_read_page(Relation index, BlockNumber block, int kind, int lock);
 extern void ivf_lock_page(Relation index, Buffer buffer, int kind, int lock);
-extern Buffer ivf_new_page(Relation index, ForkNumber fork);
 extern Buffer ivf_read_list(Ivf *ivf, int list, int lock, IvfList **slot);
 extern int	ivf_slots_on(Ivf *ivf, BlockNumber block);
 extern int	ivf_rows_on(Ivf *ivf, Buffer buffer, int list);
@@ -188,7 +188,6 @@ extern IvfType ivf_type_of(Relation index);
 extern IvfMetric ivf_metric_of(Relation index, IvfType type);
 extern uint32 ivf_value_bytes(IvfType type, uint32 dims);
 extern bool ivf_value(const IvfShape *shape, Datum datum, void **value);
-extern bool ivf_normalize(uint32 n, const float *from, float *to);
 extern void ivf_query(const IvfShape *shape, const void *value, void *work, IvfQuery *query);
 extern void ivf_score(const IvfShape *shape, const IvfQuery *query, const void *const *rows, int n, float *out);
 extern int	ivf_nearest_list(Ivf *ivf, const IvfQuery *query);
@@ -274,8 +273,7 @@ extern bool ivf_order_next(IvfOrder *order, IvfEntry *entry);
 
 /* ---- settings (ivf_settings.c) ---- */
 
-extern void ivf_define_settings(void);
-extern void ivf_use_foreign_settings(void);
+extern LhVindexSettings ivf_settings;
 extern void ivf_read_settings(void);
 
 /* ---- callbacks of the access method ---- */

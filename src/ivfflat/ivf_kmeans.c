@@ -362,7 +362,7 @@ finish_mean(KMeans *km, float *mean)
 		memcpy(mean, bits, km->work.value_bytes);
 		return true;
 	}
-	return !km->spherical || ivf_normalize(dims, mean, mean);
+	return !km->spherical || lh_vindex_normalize(dims, mean, mean);
 }
 
 /* Centres move to the means of their samples; one without samples stays. */
@@ -422,7 +422,7 @@ ivf_random_centers(const IvfShape *shape, int from, int k, char *centers)
 		}
 		for (uint32 d = 0; d < shape->dims; d++)
 			x[d] = normal(&state);
-		(void) ivf_normalize(shape->dims, x, x);
+		(void) lh_vindex_normalize(shape->dims, x, x);
 		if (shape->type == IVF_HALFVEC)
 			lh_kern.narrow(shape->dims, x, (LhHalf *) to);
 		else

@@ -7,7 +7,6 @@
 
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 
 #include "ivfflat/ivf_int.h"
 #include "types/pg_compat.h"
@@ -18,24 +17,13 @@
 /* ---- checks ---- */
 
 static void
-corrupted(Relation index, BlockNumber block)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" contains corrupted page at block %u", RelationGetRelationName(index), block),
-			 errhint("Please REINDEX it.")));
-}
-
-static void
 check_page(Relation index, Buffer buffer, int kind)
 {
 	Page		page = BufferGetPage(buffer);
-	PageHeader	header = (PageHeader) page;
 
-	if (PageIsNew(page) || header->pd_special != IVF_PAGE_END || header->pd_lower < IVF_PAGE_START ||
-		header->pd_lower > header->pd_upper || header->pd_upper > IVF_PAGE_END ||
+	if (!lh_vindex_page_is_sound(page, IVF_PAGE_END) ||
 		IvfTail(page)->page_id != IVF_PAGE_ID || IvfTail(page)->kind != kind)
-		corrupted(index, BufferGetBlockNumber(buffer));
+		lh_vindex_corrupted(index, BufferGetBlockNumber(buffer));
 }
 
 /*
@@ -47,7 +35,7 @@ ivf_check_chain(Ivf *ivf, BlockNumber steps, BlockNumber block)
 {
 	if (unlikely(block == P_NEW) ||
 		(unlikely(steps % 1024 == 1023) && steps > RelationGetNumberOfBlocks(ivf->index)))
-		corrupted(ivf->index, block);
+		lh_vindex_corrupted(ivf->index, block);
 }
 
 /* ---- the meta page ---- */
@@ -63,17 +51,9 @@ void
 ivf_meta_for(Relation index, IvfMeta *meta)
 {
 	IvfOptions *options = (IvfOptions *) index->rd_options;
-	int			dims = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
 	IvfType		type = ivf_type_of(index);
+	uint32		dims = lh_vindex_dims(index, max_dims(type), "ivfflat");
 
-	if (dims < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("column does not have dimensions")));
-	if (dims > max_dims(type))
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column cannot have more than %d dimensions for ivfflat index", max_dims(type))));
 	memset(meta, 0, sizeof(*meta));
 	meta->magic = IVF_MAGIC;
 	meta->version = IVF_VERSION;
@@ -105,20 +85,12 @@ read_meta(Relation index, IvfMeta *meta)
 	Buffer		buffer = ReadBuffer(index, IVF_META_BLOCK);
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	if (!PageIsNew(BufferGetPage(buffer)) && IvfPageMeta(BufferGetPage(buffer))->magic == PGVECTOR_MAGIC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" was built by pgvector", RelationGetRelationName(index)),
-				 errhint("Please REINDEX it.")));
+	lh_vindex_refuse_pgvector(index, BufferGetPage(buffer), PGVECTOR_MAGIC);
 	check_page(index, buffer, IVF_PAGE_META);
 	*meta = *IvfPageMeta(BufferGetPage(buffer));
 	UnlockReleaseBuffer(buffer);
 	if (!meta_is_sound(meta))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a meta page of another version or a corrupted one",
-						RelationGetRelationName(index)),
-				 errhint("Please REINDEX it.")));
+		lh_vindex_refuse_meta(index);
 }
 
 void
@@ -175,21 +147,9 @@ ivf_read_page(Relation index, BlockNumber block, int kind, int lock)
 	Buffer		buffer;
 
 	if (unlikely(block == P_NEW))
-		corrupted(index, block);
+		lh_vindex_corrupted(index, block);
 	buffer = ReadBuffer(index, block);
 	ivf_lock_page(index, buffer, kind, lock);
-	return buffer;
-}
-
-/* A new page at the end of the index, locked exclusively and not yet initialised. */
-Buffer
-ivf_new_page(Relation index, ForkNumber fork)
-{
-	Buffer		buffer;
-
-	LockRelationForExtension(index, ExclusiveLock);
-	buffer = ReadBufferExtended(index, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
-	UnlockRelationForExtension(index, ExclusiveLock);
 	return buffer;
 }
 
@@ -218,7 +178,7 @@ ivf_read_list(Ivf *ivf, int list, int lock, IvfList **slot)
 void
 ivf_create(Ivf *ivf, ForkNumber fork, const IvfMeta *meta, const char *centers)
 {
-	Buffer		buffer = ivf_new_page(ivf->index, fork);
+	Buffer		buffer = lh_vindex_new_page(ivf->index, fork);
 	Page		page = BufferGetPage(buffer);
 
 	ivf_init_page(page, IVF_PAGE_META, 0);
@@ -230,7 +190,7 @@ ivf_create(Ivf *ivf, ForkNumber fork, const IvfMeta *meta, const char *centers)
 	{
 		int			n = Min(ivf->lists - list, ivf->slots_per_page);
 
-		buffer = ivf_new_page(ivf->index, fork);
+		buffer = lh_vindex_new_page(ivf->index, fork);
 		page = BufferGetPage(buffer);
 		ivf_init_page(page, IVF_PAGE_CENTER, 0);
 		((PageHeader) page)->pd_lower += n * ivf->slot_bytes;
@@ -258,7 +218,7 @@ ivf_rows_on(Ivf *ivf, Buffer buffer, int list)
 	if (unlikely(header->pd_lower != IVF_PAGE_START + n * ivf->shape.value_bytes ||
 				 header->pd_upper != IVF_PAGE_END - n * sizeof(ItemPointerData) ||
 				 IvfTail(header)->list != list))
-		corrupted(ivf->index, BufferGetBlockNumber(buffer));
+		lh_vindex_corrupted(ivf->index, BufferGetBlockNumber(buffer));
 	return n;
 }
 

@@ -1,14 +1,9 @@
 /*
  * ivf_settings.c
- *	  Settings of searching.  Their names ivfflat.* are pgvector's: where its
- *	  library is in the backend, or will be because its extension is in the
- *	  database, they are its own and we read them.
+ *	  Settings of searching, with pgvector's names ivfflat.*.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
-#include "access/xact.h"
-#include "fmgr.h"
 #include "utils/guc.h"
 
 #include "ivfflat/ivf_int.h"
@@ -23,23 +18,17 @@ static const struct config_enum_entry iterative_options[] = {
 	{NULL, 0, false}
 };
 
-/* Is the setting defined by somebody, not only mentioned in a configuration file? */
-static bool
-is_defined(const char *name)
-{
-	return GetConfigOption(name, true, false) != NULL &&
-		!(GetConfigOptionFlags(name, true) & GUC_CUSTOM_PLACEHOLDER);
-}
+static void define(void);
 
-/* pgvector's settings are read by name. */
-static bool foreign;
+LhVindexSettings ivf_settings = {"ivfflat.probes", define};
 
+/* Where they are pgvector's, they are read by name. */
 void
 ivf_read_settings(void)
 {
 	const char *mode;
 
-	if (!foreign)
+	if (!ivf_settings.foreign)
 		return;
 	ivf_probes = atoi(GetConfigOption("ivfflat.probes", false, false));
 	/* older ones have no iterative scans */
@@ -48,16 +37,6 @@ ivf_read_settings(void)
 		return;
 	ivf_iterative_scan = strcmp(mode, "off") == 0 ? IVF_ITERATIVE_OFF : IVF_ITERATIVE_RELAXED;
 	ivf_max_probes = atoi(GetConfigOption("ivfflat.max_probes", false, false));
-}
-
-/* The database has pgvector: its library defines its settings, now if it has not yet. */
-void
-ivf_use_foreign_settings(void)
-{
-	if (foreign)
-		return;
-	load_file("$libdir/vector", false);
-	foreign = is_defined("ivfflat.probes");
 }
 
 static void
@@ -73,31 +52,4 @@ define(void)
 							&ivf_max_probes, IVF_MAX_LISTS, 1, IVF_MAX_LISTS,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("ivfflat");
-}
-
-/*
- * Defines ivfflat.* when an index is first used.  Not earlier: pgvector's
- * library could not be loaded any more into a backend that has them.
- */
-void
-ivf_define_settings(void)
-{
-	static bool done = false;
-	bool		in_parallel;
-
-	if (done)
-		return;
-	done = true;
-	if (is_defined("ivfflat.probes"))
-	{
-		foreign = true;
-		return;
-	}
-	/* a worker has been given the leader's values, which only now find their settings */
-	in_parallel = IsParallelWorker() && IsInParallelMode();
-	if (in_parallel)
-		ExitParallelMode();
-	define();
-	if (in_parallel)
-		EnterParallelMode();
 }

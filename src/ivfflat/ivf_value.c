@@ -5,12 +5,7 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/genam.h"
-#include "catalog/pg_type.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/varbit.h"
 
 #include "ivfflat/ivf_int.h"
@@ -21,40 +16,33 @@
 IvfType
 ivf_type_of(Relation index)
 {
-	Oid			type = TupleDescAttr(RelationGetDescr(index), 0)->atttypid;
-	HeapTuple	tuple;
-	char		name[NAMEDATALEN];
-
-	if (type == BITOID)
-		return IVF_BIT;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	strlcpy(name, HeapTupleIsValid(tuple) ? NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname) : "", sizeof(name));
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (strcmp(name, "vector") == 0)
-		return IVF_VECTOR;
-	if (strcmp(name, "halfvec") == 0)
-		return IVF_HALFVEC;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("type not supported for ivfflat index")));
+	switch (lh_vindex_type(index))
+	{
+		case LH_VINDEX_VECTOR:
+			return IVF_VECTOR;
+		case LH_VINDEX_HALFVEC:
+			return IVF_HALFVEC;
+		case LH_VINDEX_BIT:
+			return IVF_BIT;
+		default:
+			lh_vindex_refuse_type("ivfflat");
+	}
 }
 
-/* An operator class says its distance by its first function, cosine by the norm beside it. */
 IvfMetric
 ivf_metric_of(Relation index, IvfType type)
 {
-	char	   *name = get_func_name(index_getprocid(index, 1, 1));
+	LhVindexMetric metric = lh_vindex_metric(index);
 
-	if (name && type == IVF_BIT && strcmp(name, "hamming_distance") == 0)
+	if (type == IVF_BIT && metric == LH_VINDEX_HAMMING)
 		return IVF_HAMMING;
-	if (name && type != IVF_BIT && strstr(name, "l2_squared_distance"))
+	if (type != IVF_BIT && metric == LH_VINDEX_L2)
 		return IVF_L2;
-	if (name && type != IVF_BIT && strstr(name, "negative_inner_product"))
-		return OidIsValid(index_getprocid(index, 1, 2)) ? IVF_COSINE : IVF_IP;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("distance function %s is not supported for ivfflat index", name ? name : "?")));
+	if (type != IVF_BIT && metric == LH_VINDEX_IP)
+		return IVF_IP;
+	if (type != IVF_BIT && metric == LH_VINDEX_COSINE)
+		return IVF_COSINE;
+	lh_vindex_refuse_metric(index, "ivfflat");
 }
 
 uint32
@@ -74,50 +62,6 @@ ivf_value_bytes(IvfType type, uint32 dims)
 
 /* ---- values ---- */
 
-/* Scales n floats to length 1; false for a zero vector. */
-bool
-ivf_normalize(uint32 n, const float *from, float *to)
-{
-	double		square = 0;
-
-	for (uint32 i = 0; i < n; i++)
-		square += (double) from[i] * from[i];
-	if (square == 0)
-		return false;
-	square = 1 / sqrt(square);
-	for (uint32 i = 0; i < n; i++)
-		to[i] = (float) (from[i] * square);
-	return true;
-}
-
-static bool
-normalized(const IvfShape *shape, const void *x, void **value)
-{
-	const float *from = x;
-	float	   *to;
-	bool		valid;
-
-	*value = palloc0(shape->value_bytes);
-	if (shape->type == IVF_VECTOR)
-		return ivf_normalize(shape->dims, from, *value);
-	to = palloc(sizeof(float) * shape->dims);
-	lh_kern.widen(shape->dims, x, to);
-	valid = ivf_normalize(shape->dims, to, to);
-	if (valid)
-		lh_kern.narrow(shape->dims, to, *value);
-	pfree(to);
-	return valid;
-}
-
-static void
-check_dims(const char *what, uint32 expected, uint32 have)
-{
-	if (unlikely(have != expected))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different %s %u and %u", what, expected, have)));
-}
-
 /*
  * The bytes that the index keeps of a value, normalized for cosine; they may
  * lie inside the datum.  False if there is nothing to index: a zero vector
@@ -131,19 +75,20 @@ ivf_value(const IvfShape *shape, Datum datum, void **value)
 	switch (shape->type)
 	{
 		case IVF_VECTOR:
-			check_dims("vector dimensions", shape->dims, ((LhVector *) v)->dim);
+			lh_vindex_check_dims("vector dimensions", shape->dims, ((LhVector *) v)->dim);
 			*value = ((LhVector *) v)->x;
 			break;
 		case IVF_HALFVEC:
-			check_dims("halfvec dimensions", shape->dims, ((LhHalfvec *) v)->dim);
+			lh_vindex_check_dims("halfvec dimensions", shape->dims, ((LhHalfvec *) v)->dim);
 			*value = ((LhHalfvec *) v)->x;
 			break;
 		case IVF_BIT:
-			check_dims("bit lengths", shape->dims, VARBITLEN(v));
+			lh_vindex_check_dims("bit lengths", shape->dims, VARBITLEN(v));
 			*value = VARBITS(v);
 			break;
 	}
-	return shape->metric != IVF_COSINE || normalized(shape, *value, value);
+	return shape->metric != IVF_COSINE ||
+		lh_vindex_normalized(shape->type == IVF_HALFVEC, shape->dims, *value, value);
 }
 
 /* ---- distances ---- */
