@@ -178,6 +178,16 @@ extern TM_Result lh_row_begin_change(LhMarks *marks, uint64 row_id, CommandId ci
 extern void lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successor, CommandId cid);
 extern void lh_row_end_change(LhMarks *marks, uint64 row_id);
 
+/*
+ * Locks the row, waiting for it, for who will update it next and at once: as
+ * lh_row_lock() does, or by beginning that change.  _take_held: it has begun,
+ * with this mode; goes on as after lh_row_begin_change().
+ */
+extern TM_Result lh_row_hold(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+							 LhRowMarks *m, TM_FailureData *failure);
+extern bool lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks *m);
+extern void lh_row_hold_forget(void);	/* a (sub)transaction has ended, its locks are gone */
+
 /* Has this transaction locked the row that m describes FOR UPDATE? */
 extern bool lh_row_held_for_update(LhMarks *marks, const LhRowMarks *m);
 
@@ -199,6 +209,16 @@ extern void lh_own_lock_remove(int64 storage_id, uint64 row_id);
 
 /* Of a subtransaction that aborts, and later ones; InvalidSubTransactionId: the transaction ends. */
 extern void lh_own_lock_forget(SubTransactionId subid);
+
+/* ---- what the row looked at last consists of (row_memory.c) ---- */
+
+struct LhRow;
+
+/* Of this transaction: forget it at the end.  What _find returns is valid until the next _put. */
+extern void lh_row_memory_put(int64 storage_id, uint64 row_id, const char *tuple, Size len,
+							  TransactionId xmin, CommandId cmin);
+extern const struct LhRow *lh_row_memory_find(int64 storage_id, uint64 row_id);
+extern void lh_row_memory_forget(void);
 
 /* ---- what this transaction has buried itself (own_dead.c) ---- */
 
@@ -465,6 +485,10 @@ extern void lh_slot_want(TupleTableSlot *slot, const bool *wanted);
 
 /* A row that is there, to be read when somebody looks at a column.  rel must stay open. */
 extern void lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer tid);
+
+/* Who locks a row into this slot, updates it next and at once. */
+extern void lh_slot_expect_update(TupleTableSlot *slot);
+extern bool lh_slot_update_follows(TupleTableSlot *slot);
 
 /* xmin and raw cmin of the row that was stored. */
 extern void lh_slot_set_origin(TupleTableSlot *slot, TransactionId xmin, CommandId cmin);

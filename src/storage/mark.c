@@ -76,10 +76,20 @@ struct LhMarks
 {
 	MemoryContext cxt;			/* of these, and of lineages looked up */
 	Relation	rel;
+	int64		storage_id;
 	Delta		delta;
 	DeltaIndex	index;
 	LOCKMODE	mode;
 };
+
+static int64
+storage_id_of(Relation rel)
+{
+	LhIdentity	identity;
+
+	lh_metapage_read(rel, &identity);
+	return identity.storage_id;
+}
 
 LhMarks *
 lh_marks_begin(Relation rel, LOCKMODE mode)
@@ -90,6 +100,7 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 
 	marks->cxt = cxt;
 	marks->rel = rel;
+	marks->storage_id = storage_id_of(rel);
 	marks->mode = mode;
 	delta_borrow(rel, mode, &marks->delta);
 	delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
@@ -160,9 +171,11 @@ take_lineage(LhMarks *marks, LhRowMarks *m, const char *data, uint32 n)
 }
 
 static void
-take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m)
+take_first_chunk(LhMarks *marks, uint64 row_id, HeapTuple tuple, XminState state, LhRowMarks *m)
 {
 	bytea	   *data = delta_data(marks->delta.toast, tuple);
+	Size		len = VARSIZE_ANY_EXHDR(data);
+	Size		prefix;
 	DeltaRowDisk header;
 
 	m->inserter = who_of(state);
@@ -174,8 +187,13 @@ take_first_chunk(LhMarks *marks, HeapTuple tuple, XminState state, LhRowMarks *m
 		m->speculative_token = HeapTupleHeaderGetSpeculativeToken(tuple->t_data);
 	memcpy(&header, VARDATA_ANY(data), sizeof(header));
 	/* the first chunk has room for more ancestors than anybody has */
-	if (VARSIZE_ANY_EXHDR(data) >= sizeof(header) + sizeof(uint64) * (Size) header.n_ancestors)
-		take_lineage(marks, m, VARDATA_ANY(data) + sizeof(header), header.n_ancestors);
+	prefix = sizeof(header) + sizeof(uint64) * (Size) header.n_ancestors;
+	if (len < prefix)
+		return;
+	take_lineage(marks, m, VARDATA_ANY(data) + sizeof(header), header.n_ancestors);
+	if (len == header.bytes)
+		lh_row_memory_put(marks->storage_id, row_id, VARDATA_ANY(data) + prefix, len - prefix,
+						  HeapTupleHeaderGetXmin(tuple->t_data), HeapTupleHeaderGetRawCommandId(tuple->t_data));
 }
 
 void
@@ -200,7 +218,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 			continue;
 		}
 		if (kind == 0)
-			take_first_chunk(marks, tuple, state, m);
+			take_first_chunk(marks, row_id, tuple, state, m);
 		else if (kind == KIND_LOCK)
 		{
 			if (!is_swept(tuple))
@@ -660,13 +678,65 @@ lh_row_end_change(LhMarks *marks, uint64 row_id)
 	leave_critical(marks->rel, row_id);
 }
 
-static int64
-storage_id_of(Relation rel)
-{
-	LhIdentity	identity;
+/* ---- a lock for the update that follows at once ---- */
 
-	lh_metapage_read(rel, &identity);
-	return identity.storage_id;
+/*
+ * A lock that is followed by our own update of the row, with nothing between
+ * them that could wait for anybody, need not be one: the critical section is
+ * not left in between.  Who comes along waits for it as he would have for the
+ * critical section of the update alone.  An error ends it with the
+ * (sub)transaction, as it would end the lock.
+ */
+static struct
+{
+	ResourceOwner owner;		/* that the section belongs to; NULL: none */
+	int64		storage_id;
+	uint64		row_id;
+	LockTupleMode mode;
+	LhRowMarks	m;				/* which nobody can change */
+}			held;
+
+TM_Result
+lh_row_hold(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
+			LhRowMarks *m, TM_FailureData *failure)
+{
+	TM_Result	result;
+
+	if (held.owner != NULL)
+		return lh_row_lock(marks, row_id, cid, mode, LockWaitBlock, m, failure);
+	result = enter_free(marks, row_id, cid, mode, LockWaitBlock, XLTW_Lock, false, m, failure);
+	if (result != TM_Ok)
+		return result;
+	if (m->lineage.n > 0)
+	{
+		/* it lies in the memory of `marks` */
+		leave_critical(marks->rel, row_id);
+		return lh_row_lock(marks, row_id, cid, mode, LockWaitBlock, m, failure);
+	}
+	held.owner = CurrentResourceOwner;
+	held.storage_id = marks->storage_id;
+	held.row_id = row_id;
+	held.mode = mode;
+	held.m = *m;
+	return TM_Ok;
+}
+
+bool
+lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks *m)
+{
+	if (held.owner == NULL || held.owner != CurrentResourceOwner ||
+		held.row_id != row_id || held.storage_id != marks->storage_id)
+		return false;
+	held.owner = NULL;
+	*mode = held.mode;
+	*m = held.m;
+	return true;
+}
+
+void
+lh_row_hold_forget(void)
+{
+	held.owner = NULL;
 }
 
 void
@@ -676,7 +746,7 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
 	lh_own_dead_add(marks->rel, row_id, cid);
-	lh_own_lock_remove(storage_id_of(marks->rel), row_id);
+	lh_own_lock_remove(marks->storage_id, row_id);
 }
 
 /* ---- lineage ---- */
@@ -711,7 +781,9 @@ lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMarks *m, LhLi
 		if (m->lineage_asked || is_locked(marks, &ancestor))
 			lineage->ancestors[lineage->n++] = m->lineage.ancestors[i];
 	}
-	lineage->ancestors[lineage->n++] = row_id;
+	/* who locks this row from now on, locks the newest one, too: lock_newest() */
+	if (is_locked(marks, m))
+		lineage->ancestors[lineage->n++] = row_id;
 }
 
 void

@@ -25,6 +25,7 @@ struct LhRowFetch
 	bool		has_delta;
 	bool		brief;
 	LhDeltaScan *delta;			/* holds the last tuple */
+	MinimalTuple copy;			/* or this does, from memory; NULL: none */
 	Snapshot	delta_snapshot; /* of that scan */
 	const LhFile *file;			/* NULL: none */
 	LhCachedFile *cached;		/* that file is of; NULL: it is in file_cxt */
@@ -85,6 +86,7 @@ fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row
 		*buried = lh_delta_scan_saw_tombstone(fetch->delta);
 		return false;
 	}
+	lh_row_memory_put(fetch->storage_id, row_id, (char *) found->tuple, found->tuple->t_len, found->xmin, found->cmin);
 	row->reader = NULL;
 	row->tuple = found->tuple;
 	row->xmin = found->xmin;
@@ -227,11 +229,26 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 }
 
 /*
- * The row read last from a file for SnapshotAny: an update asks for the same
- * row several times.  It does not go back to the delta, and is not sought there.
+ * The row read last from a file: an update asks for the same row several
+ * times.  It does not go back to the delta, and is not sought there.
  */
 static int64 filed_storage_id;
 static uint64 filed_row_id;
+
+static bool
+fetch_from_memory(LhRowFetch *fetch, uint64 row_id, LhRow *row)
+{
+	const LhRow *known = lh_row_memory_find(fetch->storage_id, row_id);
+
+	if (known == NULL)
+		return false;
+	if (fetch->copy != NULL)
+		pfree(fetch->copy);
+	fetch->copy = memcpy(palloc(known->tuple->t_len), known->tuple, known->tuple->t_len);
+	*row = *known;
+	row->tuple = fetch->copy;
+	return true;
+}
 
 bool
 lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row)
@@ -242,18 +259,17 @@ lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot
 
 	memset(row, 0, sizeof(*row));
 	row->row_id = row_id;
-	if (snapshot != SnapshotAny || row_id != filed_row_id || fetch->storage_id != filed_storage_id)
+	if (snapshot == SnapshotAny && fetch_from_memory(fetch, row_id, row))
+		found = true;
+	else if (snapshot != SnapshotAny || row_id != filed_row_id || fetch->storage_id != filed_storage_id)
 		found = fetch_from_delta(fetch, row_id, snapshot, row, &buried);
 	if (!found && (!buried || snapshot == SnapshotAny) &&
 		find_file(fetch, row_id, desc, snapshot))
 	{
 		fetch_from_file(fetch, row_id, desc, row);
 		found = true;
-		if (snapshot == SnapshotAny)
-		{
-			filed_storage_id = fetch->storage_id;
-			filed_row_id = row_id;
-		}
+		filed_storage_id = fetch->storage_id;
+		filed_row_id = row_id;
 	}
 	MemoryContextSwitchTo(old);
 	return found;

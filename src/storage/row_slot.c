@@ -29,12 +29,15 @@ typedef struct LhSlot
 	int			row;
 	Relation	unread;			/* not NULL: the row with tts_tid, of this table */
 	const bool *wanted;			/* [natts], columns that are looked at; NULL: all */
+	bool		update_follows;
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId	cmin;			/* raw: of the table's own, possibly a combo */
 } LhSlot;
 
 static TupleTableSlotOps slot_ops;
+
+static void lh_slot_materialize(TupleTableSlot *slot);
 
 static void
 lh_slot_init(TupleTableSlot *slot)
@@ -62,29 +65,30 @@ lh_slot_clear(TupleTableSlot *slot)
 static void
 read_row(TupleTableSlot *slot)
 {
-	LhSlot	   *lslot = (LhSlot *) slot;
-	Relation	rel = lslot->unread;
-	LhRowFetch *fetch = lh_row_fetch_begin_brief(rel);
-	TupleTableSlot *row_slot = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, lh_slot_callbacks(rel));
-	int			natts = slot->tts_tupleDescriptor->natts;
+	Relation	rel = ((LhSlot *) slot)->unread;
+	uint64		row_id = lh_tid_to_row_id(&slot->tts_tid);
+	const LhRow *known;
+	LhRowFetch *fetch;
+	LhIdentity	identity;
 	LhRow		row;
 
-	if (!lh_row_fetch(fetch, lh_tid_to_row_id(&slot->tts_tid), slot->tts_tupleDescriptor, SnapshotAny, &row))
+	lh_metapage_read(rel, &identity);
+	known = lh_row_memory_find(identity.storage_id, row_id);
+	if (known != NULL)
+	{
+		lh_slot_store(slot, known, RelationGetRelid(rel));
+		lh_slot_materialize(slot);
+		return;
+	}
+	fetch = lh_row_fetch_begin_brief(rel);
+	if (!lh_row_fetch(fetch, row_id, slot->tts_tupleDescriptor, SnapshotAny, &row))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("row (%u,%u) of table \"%s\" is in no file",
 						ItemPointerGetBlockNumber(&slot->tts_tid), ItemPointerGetOffsetNumber(&slot->tts_tid),
 						RelationGetRelationName(rel))));
-	lh_slot_store(row_slot, &row, RelationGetRelid(rel));
-	slot_getallattrs(row_slot);
-	memcpy(slot->tts_values, row_slot->tts_values, sizeof(Datum) * natts);
-	memcpy(slot->tts_isnull, row_slot->tts_isnull, sizeof(bool) * natts);
-	slot->tts_nvalid = natts;
-	lslot->unread = NULL;
-	lslot->xmin = row.xmin;
-	lslot->cmin = row.cmin;
-	TTSOpsVirtual.materialize(slot);	/* before the row goes with the fetch */
-	ExecDropSingleTupleTableSlot(row_slot);
+	lh_slot_store(slot, &row, RelationGetRelid(rel));
+	lh_slot_materialize(slot);	/* before the row goes with the fetch */
 	lh_row_fetch_end(fetch);
 }
 
@@ -124,6 +128,8 @@ lh_slot_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
 {
 	LhSlot	   *lslot = (LhSlot *) slot;
 
+	if (lslot->unread != NULL)
+		read_row(slot);
 	*isnull = false;
 	switch (attnum)
 	{
@@ -213,6 +219,19 @@ lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer tid)
 		((LhSlot *) slot)->unread = rel;
 	else
 		elog(ERROR, "slot of another kind for a row of a lakehouse table");
+}
+
+void
+lh_slot_expect_update(TupleTableSlot *slot)
+{
+	if (lh_slot_is_ours(slot))
+		((LhSlot *) slot)->update_follows = true;
+}
+
+bool
+lh_slot_update_follows(TupleTableSlot *slot)
+{
+	return lh_slot_is_ours(slot) && ((LhSlot *) slot)->update_follows;
 }
 
 void

@@ -92,12 +92,14 @@ is_bitmap_scan_of_ours(PlanState *state)
  * bitmap scan, which are not there.
  */
 static bool
-prepare_scans(PlanState *state, void *context)
+prepare_plan(PlanState *state, void *context)
 {
 	lh_exec_want_columns(state);
 	if (is_bitmap_scan_of_ours(state))
 		lh_stop_bitmap_prefetch((BitmapHeapScanState *) state);
-	return planstate_tree_walker(state, prepare_scans, context);
+	if (IsA(state, ModifyTableState))
+		lh_expect_updates((ModifyTableState *) state);
+	return planstate_tree_walker(state, prepare_plan, context);
 }
 
 static void
@@ -108,7 +110,7 @@ start_hook(QueryDesc *query, int eflags)
 	else
 		standard_ExecutorStart(query, eflags);
 	if (query->planstate != NULL)
-		(void) prepare_scans(query->planstate, NULL);
+		(void) prepare_plan(query->planstate, NULL);
 }
 
 static bool
@@ -208,6 +210,8 @@ xact_callback(XactEvent event, void *arg)
 			lh_deltas_forget(InvalidSubTransactionId);
 			lh_own_dead_forget(true);
 			lh_own_lock_forget(InvalidSubTransactionId);
+			lh_row_memory_forget();
+			lh_row_hold_forget();
 			break;
 		default:
 			break;
@@ -226,6 +230,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 		lh_file_cache_end(false);
 		lh_own_dead_forget(false);
 		lh_own_lock_forget(subid);
+		lh_row_hold_forget();
 	}
 }
 

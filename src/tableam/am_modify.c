@@ -13,11 +13,15 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "pgstat.h"
 #include "storage/predicate.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -212,14 +216,19 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 	LhMarks    *marks;
 	LhRowMarks	m;
 	MemoryContext old;
-	TM_Result	result;
+	TM_Result	result = TM_Ok;
+	bool		was_held;
 
 	lh_require_preload(rel);
 	*update_indexes = LH_UPDATE_NO_INDEXES;
 	marks = lh_marks_begin(rel, RowExclusiveLock);
 	old = MemoryContextSwitchTo(lh_marks_context(marks));
-	*lockmode = update_lock_mode(rel, row_id, slot);
-	result = lh_row_begin_change(marks, row_id, cid, *lockmode, wait, &m, tmfd);
+	was_held = lh_row_take_held(marks, row_id, lockmode, &m);
+	if (!was_held)
+	{
+		*lockmode = update_lock_mode(rel, row_id, slot);
+		result = lh_row_begin_change(marks, row_id, cid, *lockmode, wait, &m, tmfd);
+	}
 	if (result == TM_Ok)
 	{
 		if (fails_crosscheck(rel, row_id, crosscheck))
@@ -240,7 +249,7 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 			lh_row_bury(marks, row_id, keeps_key ? LH_TOMB_UPDATED : LH_TOMB_UPDATED_KEY, successor, cid);
 			CheckForSerializableConflictIn(rel, otid, ItemPointerGetBlockNumber(otid));
 			lh_slot_set_inserted(slot, cid);
-			if (lh_row_locked_by_self(marks, &m))
+			if (was_held || lh_row_locked_by_self(marks, &m))
 				lh_slot_set_xmax(slot, GetCurrentTransactionId());
 		}
 		lh_row_end_change(marks, row_id);
@@ -257,13 +266,75 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 
 /* ---- row locks ---- */
 
+/* May it wait for somebody, or run anything that does? */
+static bool
+is_involved_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId || func_volatile(function) == PROVOLATILE_VOLATILE;
+}
+
+static bool
+is_involved(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) || IsA(node, AlternativeSubPlan) || IsA(node, CoerceToDomain) ||
+		(IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC) ||
+		check_functions_in_node(node, is_involved_function, context))
+		return true;
+	return expression_tree_walker(node, is_involved, context);
+}
+
+static bool
+has_involved_constraint(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	if (constr == NULL)
+		return false;
+	for (int i = 0; i < constr->num_check; i++)
+		if (is_involved(stringToNode(constr->check[i].ccbin), NULL))
+			return true;
+	return constr->has_generated_stored;
+}
+
+/*
+ * INSERT … ON CONFLICT DO UPDATE locks a row and then updates it.  Where it
+ * cannot but do so (no WHERE, no trigger that may say no), and between the two
+ * nothing runs but plain expressions, storage is told: it need not write the
+ * lock down (lh_row_hold()).
+ */
+void
+lh_expect_updates(ModifyTableState *state)
+{
+	ModifyTable *plan = (ModifyTable *) state->ps.plan;
+	ResultRelInfo *target = state->resultRelInfo;
+	Relation	rel = target->ri_RelationDesc;
+
+	if (plan->onConflictAction == ONCONFLICT_UPDATE && plan->onConflictWhere == NULL &&
+		lh_relation_is_lakehouse(rel) && !rel->rd_rel->relispartition &&
+		(target->ri_TrigDesc == NULL || !target->ri_TrigDesc->trig_update_before_row) &&
+		target->ri_WithCheckOptions == NIL &&
+		!is_involved((Node *) plan->onConflictSet, NULL) && !has_involved_constraint(rel))
+		lh_slot_expect_update(target->ri_onConflict->oc_Existing);
+}
+
 /* The row as it is, whoever sees it; into the slot. */
 static void
 store_row(Relation rel, uint64 row_id, TupleTableSlot *slot)
 {
-	LhRowFetch *fetch = lh_row_fetch_begin_brief(rel);
+	LhRowFetch *fetch;
 	LhRow		row;
 
+	if (lh_slot_is_ours(slot))
+	{
+		ItemPointerData tid;
+
+		lh_row_id_to_tid(row_id, &tid);
+		lh_slot_store_unread(slot, rel, &tid);
+		return;
+	}
+	fetch = lh_row_fetch_begin_brief(rel);
 	ExecClearTuple(slot);
 	if (!lh_row_fetch(fetch, row_id, slot->tts_tupleDescriptor, SnapshotAny, &row))
 		ereport(ERROR,
@@ -318,6 +389,14 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 		return TM_Ok;
 	}
 	marks = lh_marks_begin(rel, RowExclusiveLock);
+	if (lh_slot_update_follows(slot))
+	{
+		result = lh_row_hold(marks, row_id, cid, mode, &m, tmfd);
+		lh_marks_end(marks);
+		if (result == TM_Ok || result == TM_Invisible || result == TM_SelfModified)
+			store_row(rel, row_id, slot);
+		return result;
+	}
 	for (;;)
 	{
 		result = lh_row_lock(marks, row_id, cid, mode, wait_policy, &m, tmfd);

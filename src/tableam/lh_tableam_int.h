@@ -73,6 +73,9 @@ extern TM_Result lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot,
 							   uint8 flags, TM_FailureData *tmfd);
 extern void lh_finish_bulk_insert(Relation rel, int options);
 
+/* At the start of a plan: what it will do with the rows it locks. */
+extern void lh_expect_updates(ModifyTableState *state);
+
 /* am_index.c */
 extern double lh_index_build_range_scan(Relation rel, Relation index, struct IndexInfo *info,
 										bool allow_sync, bool anyvisible, bool progress,
