@@ -73,6 +73,10 @@ drops_rows(PlanState *node)
 		case T_MergeJoinState:
 		case T_LockRowsState:
 		case T_UniqueState:
+		case T_GroupState:
+		case T_AggState:
+		case T_SetOpState:
+		case T_ProjectSetState:
 			return true;
 		default:
 			return node->qual != NULL;

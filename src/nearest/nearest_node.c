@@ -34,47 +34,16 @@
 #define SLICE			64
 /* The planner's opinion of the filter weighs as much as this many rows. */
 #define PRIOR_ROWS		50
+/* And so many where some rows have been looked at before. */
+#define SAMPLED_ROWS	200
 /* This share of the exact child's cost is spent on finding out, before giving up. */
-#define TRIAL			0.1
+#define TRIAL			0.05
+/* The first row of an index scan costs as much as so many others. */
+#define FIRST_ROW		150
+/* Patience of somebody who must not take the exact child. */
+#define NEVER			1e17
 /* When enough rows have been found, this share of the rows read is read once more: the last ones come late. */
 #define MARGIN			0.25
-
-typedef struct Row
-{
-	double		distance;		/* NaN for NULL as well: it sorts last */
-	bool		isnull;
-	int64		number;			/* of equally near ones the first comes first, as scans find them */
-	MinimalTuple tuple;
-} Row;
-
-typedef struct NearestState
-{
-	CustomScanState css;
-	PlanState  *exact;
-	IndexScanState *search;		/* NULL without an index */
-	AttrNumber	key;
-	int			key_arg;
-	int			limit;
-	double		passing;
-	double		patience;
-
-	ExprState  *query;
-	FmgrInfo	function;
-	FunctionCallInfo call;
-	bool		query_isnull;
-	LhProbe		probe;
-	bool		probing;		/* the probe may stand for the function */
-	MemoryContext work;			/* of one row */
-
-	MemoryContext context;		/* of the rows kept */
-	Row		   *rows;			/* the worst on top; sorted when all have been seen */
-	int			n;
-	int			next;			/* the one to be returned, -1 before they are known */
-
-	int64		offered;
-	int64		tried;			/* rows of the index, for EXPLAIN */
-	bool		by_index;
-} NearestState;
 
 static Node *create_state(CustomScan *scan);
 static void begin(CustomScanState *css, EState *estate, int eflags);
@@ -97,53 +66,6 @@ static const CustomExecMethods exec_methods = {
 	.ReScanCustomScan = rescan,
 	.ExplainCustomScan = explain,
 };
-
-/* ---- sequential scans ---- */
-
-/*
- * Asks for the memory of the rows to come; a macro, since compilers drop calls
- * of functions that only prefetch.  Rows stand on a page in the order in which
- * they came, from its end to its beginning; after the page comes the one that
- * was read after it, often into the next buffer.  All of this is a guess.
- */
-#define PREFETCH_ROW(page, row, step, ahead, bytes) \
-	do { \
-		char	   *at_ = (char *) (row) - (ahead) * (step); \
-		char	   *first_ = (char *) (page) + ((PageHeader) (page))->pd_upper; \
-		if (at_ < first_) \
-			at_ += (char *) (page) + 2 * BLCKSZ - first_; \
-		for (Size i_ = 0; i_ < (bytes); i_ += 64) \
-			__builtin_prefetch(at_ + i_); \
-	} while (0)
-
-/* nodeSeqscan.c's next row.  A sequential scan waits for memory: each row's header is a miss. */
-static TupleTableSlot *
-next_of_heap(ScanState *ss)
-{
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-	HeapTuple	tuple;
-	Page		page;
-	Size		step;
-
-	if (ss->ss_currentScanDesc == NULL)
-		ss->ss_currentScanDesc = table_beginscan(ss->ss_currentRelation, ss->ps.state->es_snapshot, 0, NULL);
-	if (!table_scan_getnextslot(ss->ss_currentScanDesc, ForwardScanDirection, slot))
-		return NULL;
-	tuple = ((HeapTupleTableSlot *) slot)->tuple;
-	page = BufferGetPage(((BufferHeapTupleTableSlot *) slot)->buffer);
-	step = MAXALIGN(tuple->t_len);
-	if (ss->ps.qual)
-		PREFETCH_ROW(page, tuple->t_data, step, 8, 1);
-	else
-		PREFETCH_ROW(page, tuple->t_data, step, 4, Min(step, 1024));
-	return slot;
-}
-
-static TupleTableSlot *
-scan_heap(PlanState *ps)
-{
-	return ExecScan((ScanState *) ps, next_of_heap, recheck_row);
-}
 
 /* ---- begin and end ---- */
 
@@ -169,30 +91,35 @@ begin(CustomScanState *css, EState *estate, int eflags)
 	foreach(lc, plan->custom_plans)
 		css->custom_ps = lappend(css->custom_ps, ExecInitNode(lfirst(lc), estate, eflags));
 	s->exact = llast(css->custom_ps);
-	if (IsA(s->exact, SeqScanState) && TTS_IS_BUFFERTUPLE(((ScanState *) s->exact)->ss_ScanTupleSlot))
-		ExecSetExecProcNode(s->exact, scan_heap);
 	if (boolVal(list_nth(private, NEAREST_INDEXED)))
 		s->search = castNode(IndexScanState, linitial(css->custom_ps));
-	s->limit = intVal(list_nth(private, NEAREST_LIMIT));
 	s->key = intVal(list_nth(private, NEAREST_KEY));
 	s->key_arg = intVal(list_nth(private, NEAREST_KEY_ARG));
-	s->passing = floatVal(list_nth(private, NEAREST_PASSING));
+	s->planned = floatVal(list_nth(private, NEAREST_PASSING));
 	s->patience = floatVal(list_nth(private, NEAREST_PATIENCE));
+	s->per_passing = floatVal(list_nth(private, NEAREST_PER_PASSING));
 	s->query = ExecInitExpr(linitial(plan->custom_exprs), &css->ss.ps);
+	s->limit_count = ExecInitExpr(lsecond(plan->custom_exprs), &css->ss.ps);
+	s->limit_offset = ExecInitExpr(lthird(plan->custom_exprs), &css->ss.ps);
 	fmgr_info(distance->opfuncid, &s->function);
 	fmgr_info_set_expr((Node *) distance, &s->function);
 	s->call = palloc0(SizeForFunctionCallInfo(2));
 	InitFunctionCallInfoData(*s->call, &s->function, 2, distance->inputcollid, NULL, NULL);
 	s->work = AllocSetContextCreate(CurrentMemoryContext, "nearest: a row", ALLOCSET_DEFAULT_SIZES);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "nearest: rows", ALLOCSET_DEFAULT_SIZES);
-	s->next = -1;
+	s->toast.context = s->context;
 }
 
 static void
 end(CustomScanState *css)
 {
+	NearestState *s = (NearestState *) css;
 	ListCell   *lc;
 
+	lh_nearest_end_rows(s);
+	if (s->sorted)
+		ExecDropSingleTupleTableSlot(s->sorted);
+	lh_nearest_toast_close(&s->toast);
 	foreach(lc, css->custom_ps)
 		ExecEndNode(lfirst(lc));
 }
@@ -214,138 +141,23 @@ rescan(CustomScanState *css)
 		if (child->chgParam == NULL)
 			ExecReScan(child);
 	}
-	s->next = -1;
+	s->ready = false;
 }
 
-/* ---- the rows kept ---- */
-
-static inline bool
-is_after(const Row *a, const Row *b)
-{
-	if (a->isnull != b->isnull)
-		return a->isnull;
-	if (isnan(a->distance) != isnan(b->distance))
-		return isnan(a->distance);
-	/* NaN is not greater, either */
-	return a->distance > b->distance || (!(a->distance < b->distance) && a->number > b->number);
-}
-
-static void
-sift_down(Row *rows, int n, Row row)
-{
-	int			at = 0;
-
-	for (;;)
-	{
-		int			child = 2 * at + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n && is_after(&rows[child + 1], &rows[child]))
-			child++;
-		if (!is_after(&rows[child], &row))
-			break;
-		rows[at] = rows[child];
-		at = child;
-	}
-	rows[at] = row;
-}
-
-static void
-keep(NearestState *s, Row row)
-{
-	int			at;
-
-	if (s->n == s->limit)
-	{
-		pfree(s->rows[0].tuple);
-		sift_down(s->rows, s->n, row);
-		return;
-	}
-	for (at = s->n++; at > 0 && is_after(&row, &s->rows[(at - 1) / 2]); at = (at - 1) / 2)
-		s->rows[at] = s->rows[(at - 1) / 2];
-	s->rows[at] = row;
-}
-
-/* Nearest first. */
-static void
-sort_rows(NearestState *s)
-{
-	for (int n = s->n; n > 1; n--)
-	{
-		Row			last = s->rows[n - 1];
-
-		s->rows[n - 1] = s->rows[0];
-		sift_down(s->rows, n - 1, last);
-	}
-}
-
-static void
-forget_rows(NearestState *s)
-{
-	MemoryContextReset(s->context);
-	s->rows = MemoryContextAlloc(s->context, sizeof(Row) * s->limit);
-	s->n = 0;
-	s->offered = 0;
-}
-
-/* As if none had been offered. */
-static void
-drop_rows(NearestState *s)
-{
-	while (s->n > 0)
-		pfree(s->rows[--s->n].tuple);
-}
-
-/* ---- distances ---- */
+/* ---- the query's value ---- */
 
 static void
 evaluate_query(NearestState *s)
 {
-	ExprContext *econtext = s->css.ss.ps.ps_ExprContext;
 	NullableDatum *arg = &s->call->args[1 - s->key_arg];
 	MemoryContext old = MemoryContextSwitchTo(s->context);
 
-	arg->value = ExecEvalExpr(s->query, econtext, &arg->isnull);
+	arg->value = ExecEvalExpr(s->query, s->css.ss.ps.ps_ExprContext, &arg->isnull);
 	if (!arg->isnull)
 		arg->value = PointerGetDatum(PG_DETOAST_DATUM_COPY(arg->value));
 	s->query_isnull = arg->isnull;
 	s->probing = !arg->isnull && lh_probe_init(&s->probe, s->function.fn_addr, DatumGetPointer(arg->value));
 	MemoryContextSwitchTo(old);
-}
-
-/* Keeps the row if it is among the nearest so far. */
-static void
-offer(NearestState *s, TupleTableSlot *slot)
-{
-	Row			row = {.isnull = true,.distance = NAN};
-	NullableDatum *arg = &s->call->args[s->key_arg];
-	MemoryContext old;
-
-	arg->value = slot_getattr(slot, s->key, &arg->isnull);
-	if (arg->isnull || s->query_isnull)
-		;
-	else if (s->probing && lh_probe_fits(&s->probe, DatumGetPointer(arg->value)))
-	{
-		row.distance = lh_probe_distance(&s->probe, DatumGetPointer(arg->value));
-		row.isnull = false;
-	}
-	else
-	{
-		old = MemoryContextSwitchTo(s->work);
-		s->call->isnull = false;
-		row.distance = DatumGetFloat8(FunctionCallInvoke(s->call));
-		row.isnull = s->call->isnull;
-		MemoryContextReset(s->work);
-		MemoryContextSwitchTo(old);
-	}
-	row.number = s->offered++;
-	if (s->n == s->limit && !is_after(&s->rows[0], &row))
-		return;
-	old = MemoryContextSwitchTo(s->context);
-	row.tuple = ExecCopySlotMinimalTuple(slot);
-	MemoryContextSwitchTo(old);
-	keep(s, row);
 }
 
 /* ---- where rows come from ---- */
@@ -364,18 +176,42 @@ begin_search(IndexScanState *search)
 	return search->iss_ScanDesc;
 }
 
+/* The exact child's cost in rows of the index, if such a share of the rows passes. */
+static double
+patience(const NearestState *s, double passing)
+{
+	return s->patience + s->per_passing * passing;
+}
+
 /*
- * Is it time to give up?  From the rows that have passed so far, and what the
- * planner thought, how many more rows of the index will it take?
+ * Is it time to give up?  From the rows that have passed so far, and what was
+ * known of the filter, how many more rows of the index will it take?
  */
 static bool
 is_hopeless(const NearestState *s, int64 tried, int64 passed)
 {
-	double		passing = (passed + s->passing * PRIOR_ROWS) / (tried + PRIOR_ROWS);
+	double		passing = (passed + s->passing * s->prior_rows) / (tried + s->prior_rows);
+	double		exact = patience(s, passing);
 
-	if (tried >= s->patience)
-		return true;
-	return tried >= TRIAL * s->patience && (s->limit - passed) / Max(passing, 1e-9) > s->patience / 2;
+	tried += FIRST_ROW;
+	return tried >= exact ||
+		(tried >= TRIAL * exact && (s->limit - passed) * (1 + MARGIN) / Max(passing, 1e-9) > exact);
+}
+
+/* Is it so certain that the index is dearer that not even a try is worth it? */
+static bool
+is_dear(NearestState *s)
+{
+	double		exact;
+
+	s->passing = s->planned;
+	s->prior_rows = PRIOR_ROWS;
+	if (!lh_nearest_is_heap(s->exact) || ((ScanState *) s->exact)->ps.qual == NULL || s->patience > NEVER)
+		return false;
+	s->passing = lh_nearest_sample(s);
+	s->prior_rows = SAMPLED_ROWS;
+	exact = patience(s, s->passing);
+	return FIRST_ROW + SLICE > TRIAL * exact && FIRST_ROW + s->limit * (1 + MARGIN) / Max(s->passing, 1e-9) > exact;
 }
 
 /*
@@ -398,7 +234,7 @@ search_index(NearestState *s)
 		tried = s->tried = lh_hnsw_scan_rows(scan);
 		if (!TupIsNull(slot))
 		{
-			offer(s, slot);
+			lh_nearest_offer(s, slot);
 			if (++passed == s->limit)
 				enough = tried + (int64) (tried * MARGIN);
 			continue;
@@ -421,24 +257,29 @@ search_exactly(NearestState *s)
 
 		if (TupIsNull(slot))
 			return;
-		offer(s, slot);
+		lh_nearest_offer(s, slot);
 	}
 }
 
 static void
 find_rows(NearestState *s)
 {
-	forget_rows(s);
+	lh_nearest_begin_rows(s);
 	evaluate_query(s);
 	s->tried = 0;
-	s->by_index = s->search && search_index(s);
-	if (!s->by_index)
+	s->by_index = s->search && !s->sort && s->limit > 0 && !is_dear(s) && search_index(s);
+	if (!s->by_index && s->limit > 0)
 	{
-		drop_rows(s);
-		search_exactly(s);
+		if (!s->sort)
+			lh_nearest_drop_rows(s);
+		if (lh_nearest_is_heap(s->exact))
+			lh_nearest_search_heap(s);
+		else
+			search_exactly(s);
 	}
-	sort_rows(s);
-	s->next = 0;
+	lh_nearest_toast_close(&s->toast);
+	lh_nearest_sort_rows(s);
+	s->ready = true;
 }
 
 /* ---- rows ---- */
@@ -448,19 +289,10 @@ next_row(ScanState *ss)
 {
 	NearestState *s = (NearestState *) ss;
 	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-	int			distance = slot->tts_tupleDescriptor->natts - 1;
-	Row		   *row;
 
-	if (s->next < 0)
+	if (!s->ready)
 		find_rows(s);
-	if (s->next >= s->n)
-		return ExecClearTuple(slot);
-	row = &s->rows[s->next++];
-	/* the children's columns; the last one is missing there and comes as NULL */
-	ExecForceStoreMinimalTuple(row->tuple, slot, false);
-	slot->tts_values[distance] = Float8GetDatum(row->distance);
-	slot->tts_isnull[distance] = row->isnull;
-	return slot;
+	return lh_nearest_next_row(s, slot) ? slot : ExecClearTuple(slot);
 }
 
 /* The children have checked all there is. */
@@ -487,7 +319,7 @@ explain(CustomScanState *css, List *ancestors, ExplainState *es)
 	Node	   *distance = (Node *) llast_node(TargetEntry, plan->custom_scan_tlist)->expr;
 
 	ExplainPropertyText("Order By", deparse_expression(distance, context, es->verbose, false), es);
-	if (es->analyze && s->search && s->next >= 0)
+	if (es->analyze && s->search && s->ready)
 	{
 		ExplainPropertyInteger("Index Rows", NULL, s->tried, es);
 		ExplainPropertyText("Answered By", s->by_index ? "index" : "exact scan", es);

@@ -3,9 +3,9 @@
  *	  Planner side of LakehouseNearest: which queries it answers, from which
  *	  scans, and what it costs.
  *
- * The query is one table, ordered by one distance, with a constant LIMIT that
- * nothing but the scan's own quals stands below of: so nobody will ever ask the
- * node for more than that many rows.
+ * The query is one table, or the partitions of one, ordered by one distance,
+ * with a LIMIT that nothing but the scan's own quals stands below of: so nobody
+ * will ever ask the node for more than that many rows.
  */
 #include "postgres.h"
 
@@ -37,24 +37,36 @@
 static bool enable_nearest = true;
 static set_rel_pathlist_hook_type previous_pathlist = NULL;
 
-/* What a row of an index scan below a filter costs besides the visit of its page: links and codes around it. */
+/*
+ * What a row of an index scan below a filter costs besides the visit of its
+ * page (most are in memory): links and codes around it; and what fetching a value beside the table
+ * costs, and its distance.
+ */
 #define INDEX_ROW_COST		(800 * cpu_operator_cost)
+#define TOASTED_COST		(400 * cpu_operator_cost)
+#define DISTANCE_COST		(20 * cpu_operator_cost)
 /* Values longer than this stand beside the table: some pages of two more relations. */
 #define TOASTED_BYTES		2000
 /*
  * An index scan this much dearer than the exact one is not even tried: more
  * where that one is so dear (in rows of the index) that a try costs little
- * beside it, since estimates are often wrong by this much.
+ * beside it, since estimates are often wrong by this much.  Of the rows of a
+ * heap table the node looks at some before.
  */
 #define HOPELESS			4.0
 #define HOPELESS_IF_DEAR	40.0
 #define DEAR				400
 
+/* The limit that is expected where a parameter will tell. */
+#define UNKNOWN_LIMIT		10
+
 typedef struct Wanted
 {
 	OpExpr	   *distance;
 	int			key_arg;		/* the argument that is the table's */
-	int			limit;
+	double		limit;
+	bool		limit_is_known;
+	bool		parallel_safe;
 } Wanted;
 
 /* ---- which queries ---- */
@@ -86,16 +98,23 @@ lh_is_distance(const OpExpr *op)
 	return false;
 }
 
-/* Is this a distance between something of the table and something that stays the same? */
+/* Is the query ordered by a distance between something of the table and something that stays the same? */
 static bool
-is_distance(PlannerInfo *root, RelOptInfo *rel, Expr *expr, Wanted *wanted)
+find_distance(PlannerInfo *root, RelOptInfo *rel, Wanted *wanted)
 {
-	OpExpr	   *op = (OpExpr *) expr;
+	PathKey    *key = linitial(root->query_pathkeys);
+	EquivalenceMember *member;
+	OpExpr	   *op;
 	Relids		left,
 				right;
 
-	if (!IsA(op, OpExpr) || !lh_is_distance(op) ||
-		contain_volatile_functions((Node *) op) || contain_subplans((Node *) op))
+	if (!lh_pathkey_ascends(key) || key->pk_nulls_first || key->pk_eclass->ec_has_volatile)
+		return false;
+	member = find_computable_ec_member(root, key->pk_eclass, rel->reltarget->exprs, rel->relids, false);
+	if (member == NULL || !IsA(member->em_expr, OpExpr))
+		return false;
+	op = (OpExpr *) member->em_expr;
+	if (!lh_is_distance(op) || contain_volatile_functions((Node *) op) || contain_subplans((Node *) op))
 		return false;
 	left = pull_varnos(root, linitial(op->args));
 	right = pull_varnos(root, lsecond(op->args));
@@ -105,43 +124,53 @@ is_distance(PlannerInfo *root, RelOptInfo *rel, Expr *expr, Wanted *wanted)
 }
 
 static bool
-find_distance(PlannerInfo *root, RelOptInfo *rel, Wanted *wanted)
-{
-	PathKey    *key = linitial(root->query_pathkeys);
-	ListCell   *lc;
-
-	if (!lh_pathkey_ascends(key) || key->pk_nulls_first || key->pk_eclass->ec_has_volatile)
-		return false;
-	foreach(lc, key->pk_eclass->ec_members)
-	{
-		EquivalenceMember *member = lfirst(lc);
-
-		if (bms_equal(member->em_relids, rel->relids) && is_distance(root, rel, member->em_expr, wanted))
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_known(Node *limit)
 {
 	return limit == NULL || (IsA(limit, Const) && !((Const *) limit)->constisnull);
 }
 
-/* Is the table's scan all that is below the LIMIT, and the LIMIT what it will be? */
+/* Can the node itself find out what the LIMIT will be? */
 static bool
-is_plain_query(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+is_stable(Node *limit)
+{
+	return !contain_volatile_functions(limit) && !contain_subplans(limit);
+}
+
+/* Does the LIMIT take the rows as the FROM clause makes them? */
+static bool
+is_plain_query(PlannerInfo *root)
 {
 	Query	   *query = root->parse;
 
 	return query->commandType == CMD_SELECT && query->rowMarks == NIL && query->setOperations == NULL &&
+		query->groupClause == NIL && query->groupingSets == NIL && query->distinctClause == NIL &&
+		!query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs && !root->hasHavingQual &&
 		query->limitOption == LIMIT_OPTION_COUNT && query->limitCount != NULL &&
-		is_known(query->limitCount) && is_known(query->limitOffset) &&
-		root->limit_tuples >= 1 && list_length(root->query_pathkeys) == 1 && !root->hasPseudoConstantQuals &&
-		rel->reloptkind == RELOPT_BASEREL && bms_equal(rel->relids, root->all_baserels) &&
-		bms_is_empty(rel->lateral_relids) && !IS_DUMMY_REL(rel) &&
+		is_stable(query->limitCount) && is_stable(query->limitOffset) &&
+		list_length(root->query_pathkeys) == 1 && !root->hasPseudoConstantQuals;
+}
+
+/* Is the table all of the FROM clause, or a partition of what is? */
+static bool
+is_plain_table(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	Relids		all = rel->reloptkind == RELOPT_OTHER_MEMBER_REL ? rel->top_parent_relids : rel->relids;
+
+	return (rel->reloptkind == RELOPT_BASEREL || rel->reloptkind == RELOPT_OTHER_MEMBER_REL) &&
+		bms_equal(all, root->all_baserels) && bms_is_empty(rel->lateral_relids) && !IS_DUMMY_REL(rel) &&
 		rte->rtekind == RTE_RELATION && !rte->inh && rte->tablesample == NULL &&
 		(rte->relkind == RELKIND_RELATION || rte->relkind == RELKIND_MATVIEW);
+}
+
+/* LIMIT and OFFSET, where the planner knows them. */
+static void
+find_limit(PlannerInfo *root, Wanted *wanted)
+{
+	Query	   *query = root->parse;
+
+	wanted->limit_is_known = is_known(query->limitCount) && is_known(query->limitOffset);
+	wanted->limit = wanted->limit_is_known ? root->limit_tuples : UNKNOWN_LIMIT;
+	wanted->parallel_safe = is_parallel_safe(root, query->limitCount) && is_parallel_safe(root, query->limitOffset);
 }
 
 static bool
@@ -158,14 +187,12 @@ only_columns(PathTarget *target)
 static bool
 is_wanted(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, Wanted *wanted)
 {
-	if (!enable_nearest || !is_plain_query(root, rel, rte) || !only_columns(rel->reltarget) ||
-		!find_distance(root, rel, wanted))
+	if (!enable_nearest || !is_plain_query(root) || !is_plain_table(root, rel, rte) ||
+		!only_columns(rel->reltarget) || !find_distance(root, rel, wanted))
 		return false;
-	/* all rows that are wanted are kept in memory */
-	if (root->limit_tuples * (rel->reltarget->width + 100) > (double) work_mem * 1024)
-		return false;
-	wanted->limit = (int) root->limit_tuples;
-	return true;
+	find_limit(root, wanted);
+	/* rows that do not fit memory are better sorted by the server */
+	return wanted->limit >= 1 && wanted->limit * (rel->reltarget->width + 100) <= (double) work_mem * 1024;
 }
 
 /* ---- from which scans ---- */
@@ -313,21 +340,21 @@ static Plan *
 plan_nearest(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, List *clauses, List *children)
 {
 	CustomScan *scan = makeNode(CustomScan);
-	Wanted		wanted = {linitial(path->custom_private), intVal(lsecond(path->custom_private)), 0};
+	Query	   *query = root->parse;
+	Wanted		wanted = {linitial(path->custom_private), intVal(lsecond(path->custom_private))};
 	int			key = common_columns(((Path *) linitial(path->custom_paths))->pathtarget, &wanted, children);
 
 	scan->scan.plan.targetlist = tlist;
 	scan->scan.scanrelid = rel->relid;
 	scan->flags = path->flags;
 	scan->custom_plans = children;
-	scan->custom_exprs = list_make1(list_nth(wanted.distance->args, 1 - wanted.key_arg));
+	scan->custom_exprs = list_make3(list_nth(wanted.distance->args, 1 - wanted.key_arg), query->limitCount,
+									query->limitOffset ? query->limitOffset : (Node *) makeNullConst(INT8OID, -1, InvalidOid));
 	scan->custom_scan_tlist = copyObject(((Plan *) linitial(children))->targetlist);
 	scan->custom_scan_tlist = lappend(scan->custom_scan_tlist,
 									  makeTargetEntry(copyObject((Expr *) wanted.distance),
 													  list_length(scan->custom_scan_tlist) + 1, NULL, false));
-	scan->custom_private = lcons(lthird(path->custom_private),
-								 lcons(makeInteger(key),
-									   lcons(makeInteger(wanted.key_arg), list_copy_tail(path->custom_private, 3))));
+	scan->custom_private = lcons(makeInteger(key), list_copy_tail(path->custom_private, 1));
 	scan->methods = &lh_nearest_methods;
 	return &scan->scan.plan;
 }
@@ -346,7 +373,7 @@ nearest_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, List *chi
 	path->path.pathtype = T_CustomScan;
 	path->path.parent = rel;
 	path->path.pathtarget = rel->reltarget;
-	path->path.parallel_safe = rel->consider_parallel && exact->parallel_safe;
+	path->path.parallel_safe = rel->consider_parallel && exact->parallel_safe && wanted->parallel_safe;
 	path->path.parallel_workers = exact->parallel_workers;
 	path->path.pathkeys = root->query_pathkeys;
 	path->path.rows = Min(wanted->limit, exact->rows);
@@ -354,8 +381,7 @@ nearest_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, List *chi
 	path->path.total_cost = cost + cpu_tuple_cost * path->path.rows;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->custom_paths = children;
-	path->custom_private = lcons(wanted->distance,
-								 lcons(makeInteger(wanted->key_arg), lcons(makeInteger(wanted->limit), private)));
+	path->custom_private = lcons(wanted->distance, lcons(makeInteger(wanted->key_arg), private));
 	path->methods = &path_methods;
 	return path;
 }
@@ -371,7 +397,7 @@ static Path *
 exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 {
 	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(wanted, scan),
-									list_make3(makeBoolean(false), number(1), number(0)));
+									list_make4(makeBoolean(false), number(1), number(0), number(0)));
 
 	lh_path_inherit_disabled(&path->path, scan);
 	return &path->path;
@@ -386,20 +412,26 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 {
 	double		passing = rel->tuples > 0 ? Min(rel->rows / rel->tuples, 1) : 1;
 	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
-	Cost		row_cost = Max(random_page_cost, 2 * seq_page_cost) + INDEX_ROW_COST;
+	Cost		row_cost = Max(random_page_cost / 4, seq_page_cost) + INDEX_ROW_COST;
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
-	Cost		exact = exact_cost(wanted, scan) + (is_toasted(rte, wanted) ? scan->rows * random_page_cost : 0);
+	Cost		distance = is_toasted(rte, wanted) ? TOASTED_COST : DISTANCE_COST;
+	Cost		exact = scan->total_cost + scan->rows * distance;
 	Cost		alone;
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;
 
-	if (!forbidden && by_index > (exact > DEAR * row_cost ? HOPELESS_IF_DEAR : HOPELESS) * exact)
+	if (!forbidden && lh_path_is_disabled(&search->path))
+		return NULL;
+	if (!forbidden && scan->pathtype != T_SeqScan &&
+		by_index > (exact > DEAR * row_cost ? HOPELESS_IF_DEAR : HOPELESS) * exact)
 		return NULL;
 	/* to others it is no dearer than what it has in it: the index scan by itself, the exact scan */
 	alone = search->path.startup_cost +
 		(search->path.total_cost - search->path.startup_cost) * Min(wanted->limit / Max(rel->rows, 1), 1);
 	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, Min(by_index, exact_cost(wanted, scan))),
-						list_make3(makeBoolean(true), number(passing), number(forbidden ? 1e18 : exact / row_cost)));
+						list_make4(makeBoolean(true), number(passing),
+								   number(forbidden ? 1e18 : scan->total_cost / row_cost),
+								   number(Max(rel->tuples, 1) * distance / row_cost)));
 	path->path.parallel_safe &= search->path.parallel_safe;
 	path->path.parallel_workers = 0;
 	lh_path_inherit_disabled(&path->path, &search->path);
@@ -422,7 +454,7 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	/* an index scan may have driven out all others */
 	scan = cheapest_scan(rel->pathlist);
 	scan = scan ? copy_of(scan) : create_seqscan_path(root, rel, NULL, 0);
-	partial = rel->consider_parallel ? cheapest_scan(rel->partial_pathlist) : NULL;
+	partial = rel->consider_parallel && wanted.parallel_safe ? cheapest_scan(rel->partial_pathlist) : NULL;
 	search = search_of(rel->pathlist, &wanted);
 	if (search && rel->baserestrictinfo != NIL && lh_hnsw_fills_limit())
 		filtered = filtered_path(root, rel, rte, &wanted, search, scan);
@@ -432,6 +464,9 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		add_path(rel, filtered);
 		return;
 	}
+	/* an index answers an unknown LIMIT better than its cost tells */
+	if (search && !wanted.limit_is_known && rel->baserestrictinfo == NIL)
+		return;
 	add_path(rel, exact_path(root, rel, &wanted, scan));
 	if (partial)
 		add_partial_path(rel, exact_path(root, rel, &wanted, copy_of(partial)));
