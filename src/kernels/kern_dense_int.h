@@ -30,17 +30,6 @@
 #define SUMS 4
 #define STEP (SUMS * LANES)
 
-/*
- * The statement for i = 0 to 3.  A loop would be unrolled only by some
- * compilers, and its arrays kept in memory by the others.
- */
-#define FOUR(i, statement) \
-	do { \
-		{ enum {i = 0}; statement; } \
-		{ enum {i = 1}; statement; } \
-		{ enum {i = 2}; statement; } \
-		{ enum {i = 3}; statement; } \
-	} while (0)
 #define EACH_SUM(s, statement) FOUR(s, statement)
 #define EACH_ROW(r, statement) FOUR(r, if (r < rows) { statement; })
 

@@ -38,4 +38,16 @@ lh_kern_word(const uint8_t *p, size_t n)
 	return word;
 }
 
+/*
+ * The statement for i = 0 to 3.  A loop would be unrolled only by some
+ * compilers, and its arrays kept in memory by the others.
+ */
+#define FOUR(i, statement) \
+	do { \
+		{ enum {i = 0}; statement; } \
+		{ enum {i = 1}; statement; } \
+		{ enum {i = 2}; statement; } \
+		{ enum {i = 3}; statement; } \
+	} while (0)
+
 #endif							/* LH_KERN_INT_H */

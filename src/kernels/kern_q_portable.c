@@ -27,15 +27,21 @@ dot4(size_t n_bytes, const uint8_t *code, const int8_t *query)
 
 LH_KERN_HADAMARD(hadamard,)
 LH_KERN_EXPAND(expand8, expand4,)
+LH_KERN_MANY(dots8, dot8)
+LH_KERN_MANY(dots4, dot4)
+LH_KERN_VALUES(portable,)
 
 void
 lh_kern_q_portable(LhQuantKernels *kernels)
 {
 	kernels->dot8 = dot8;
 	kernels->dot4 = dot4;
+	kernels->dots8 = dots8;
+	kernels->dots4 = dots4;
 	kernels->expand8 = expand8;
 	kernels->expand4 = expand4;
 	kernels->hadamard = hadamard;
+	fill_values_portable(kernels);
 }
 
 /* Each better set replaces what it has of the ones before it. */

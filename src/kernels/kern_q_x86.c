@@ -11,11 +11,11 @@
 #define AVX2 __attribute__((target("avx2")))
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
-/* The transform's loops are left to the compiler; gcc vectorises them at -O3. */
+/* Simple loops are left to the compiler; gcc vectorises them at -O3. */
 #ifdef __clang__
 #define FAST
 #else
-#define FAST __attribute__((optimize("O3")))
+#define FAST __attribute__((optimize("O3", "no-trapping-math")))
 #endif
 
 /* ---- AVX2 ---- */
@@ -76,17 +76,38 @@ dot4_avx2(size_t n_bytes, const uint8_t *code, const int8_t *query)
 	return sum_avx2(sum) + rest;
 }
 
-LH_KERN_HADAMARD(hadamard_avx2, AVX2 FAST)
+/* The transform of eight floats: sums in lanes whose bit of the mask is not set, differences in the others. */
+AVX2 static inline __m256
+hadamard8(__m256 v)
+{
+	__m256		w = _mm256_permute_ps(v, 0xb1);
+
+	v = _mm256_blend_ps(_mm256_add_ps(v, w), _mm256_sub_ps(w, v), 0xaa);
+	w = _mm256_permute_ps(v, 0x4e);
+	v = _mm256_blend_ps(_mm256_add_ps(v, w), _mm256_sub_ps(w, v), 0xcc);
+	w = _mm256_permute2f128_ps(v, v, 1);
+	return _mm256_blend_ps(_mm256_add_ps(v, w), _mm256_sub_ps(w, v), 0xf0);
+}
+
+LH_KERN_HADAMARD(hadamard_small,)
+LH_KERN_HADAMARD_WIDE(hadamard_avx2, AVX2, __m256, 8, _mm256_loadu_ps, _mm256_storeu_ps,
+					  _mm256_add_ps, _mm256_sub_ps, hadamard8, hadamard_small)
 LH_KERN_EXPAND(expand8_avx2, expand4_avx2, AVX2 FAST)
+LH_KERN_MANY(dots8_avx2, dot8_avx2)
+LH_KERN_MANY(dots4_avx2, dot4_avx2)
+LH_KERN_VALUES(avx2, AVX2 FAST)
 
 void
 lh_kern_q_avx2(LhQuantKernels *kernels)
 {
 	kernels->dot8 = dot8_avx2;
 	kernels->dot4 = dot4_avx2;
+	kernels->dots8 = dots8_avx2;
+	kernels->dots4 = dots4_avx2;
 	kernels->expand8 = expand8_avx2;
 	kernels->expand4 = expand4_avx2;
 	kernels->hadamard = hadamard_avx2;
+	fill_values_avx2(kernels);
 }
 
 /* ---- AVX-512 VNNI ---- */
@@ -138,11 +159,99 @@ dot4_vnni(size_t n_bytes, const uint8_t *code, const int8_t *query)
 	return sum_vnni(_mm512_add_epi32(low, high));
 }
 
+/* Codes that are multiplied side by side. */
+#define ABREAST			4
+
+VNNI static inline __m512i
+add_nibbles(__m512i sum, __m512i code, __m512i q0, __m512i q1)
+{
+	const __m512i nibble = _mm512_set1_epi8(15);
+
+	sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(code, nibble), q0);
+	return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(code, 4), nibble), q1);
+}
+
+VNNI static void
+dots8_vnni(size_t n, const uint8_t *const *codes, size_t n_codes, const int8_t *query, int32_t *out)
+{
+	size_t		c = 0;
+
+	for (; c + ABREAST <= n_codes; c += ABREAST)
+	{
+		__m512i		sum[ABREAST];
+
+		FOUR(k, sum[k] = _mm512_setzero_si512());
+		for (size_t i = 0; i < n; i += 64)
+		{
+			__m512i		q = load_bytes(query + i, n - i);
+
+			FOUR(k, sum[k] = _mm512_dpbusd_epi32(sum[k], load_bytes(codes[c + k] + i, n - i), q));
+		}
+		FOUR(k, out[c + k] = _mm512_reduce_add_epi32(sum[k]));
+	}
+	_mm256_zeroupper();
+	for (; c < n_codes; c++)
+		out[c] = dot8_vnni(n, codes[c], query);
+}
+
+VNNI static void
+dots4_vnni(size_t n_bytes, const uint8_t *const *codes, size_t n_codes, const int8_t *query, int32_t *out)
+{
+	size_t		c = 0;
+
+	for (; c + ABREAST <= n_codes; c += ABREAST)
+	{
+		__m512i		sum[ABREAST];
+
+		FOUR(k, sum[k] = _mm512_setzero_si512());
+		for (size_t i = 0; i < n_bytes; i += 64)
+		{
+			size_t		left = n_bytes - i;
+			__m512i		q0 = load_bytes(query + i, left);
+			__m512i		q1 = load_bytes(query + n_bytes + i, left);
+
+			FOUR(k, sum[k] = add_nibbles(sum[k], load_bytes(codes[c + k] + i, left), q0, q1));
+		}
+		FOUR(k, out[c + k] = _mm512_reduce_add_epi32(sum[k]));
+	}
+	_mm256_zeroupper();
+	for (; c < n_codes; c++)
+		out[c] = dot4_vnni(n_bytes, codes[c], query);
+}
+
+VNNI static inline __m512
+butterfly(__m512 v, __m512 w, __mmask16 differences)
+{
+	return _mm512_mask_sub_ps(_mm512_add_ps(v, w), differences, w, v);
+}
+
+VNNI static inline __m512
+hadamard16(__m512 v)
+{
+	v = butterfly(v, _mm512_permute_ps(v, 0xb1), 0xaaaa);
+	v = butterfly(v, _mm512_permute_ps(v, 0x4e), 0xcccc);
+	v = butterfly(v, _mm512_shuffle_f32x4(v, v, 0xb1), 0xf0f0);
+	return butterfly(v, _mm512_shuffle_f32x4(v, v, 0x4e), 0xff00);
+}
+
+LH_KERN_HADAMARD_WIDE(hadamard_512, VNNI, __m512, 16, _mm512_loadu_ps, _mm512_storeu_ps,
+					  _mm512_add_ps, _mm512_sub_ps, hadamard16, hadamard_small)
+
+VNNI static void
+hadamard_vnni(size_t n, float *x)
+{
+	hadamard_512(n, x);
+	_mm256_zeroupper();
+}
+
 void
 lh_kern_q_vnni(LhQuantKernels *kernels)
 {
 	kernels->dot8 = dot8_vnni;
 	kernels->dot4 = dot4_vnni;
+	kernels->dots8 = dots8_vnni;
+	kernels->dots4 = dots4_vnni;
+	kernels->hadamard = hadamard_vnni;
 }
 
 #endif							/* LH_KERN_X86 */

@@ -140,12 +140,32 @@ typedef struct LhQuantKernels
 	/* Byte i of the code holds element i in its low half and element n_bytes + i in its high one. */
 	int32_t		(*dot4) (size_t n_bytes, const uint8_t *code, const int8_t *query);
 
+	/* The same of many codes with one query. */
+	void		(*dots8) (size_t n, const uint8_t *const *codes, size_t n_codes, const int8_t *query, int32_t *out);
+	void		(*dots4) (size_t n_bytes, const uint8_t *const *codes, size_t n_codes, const int8_t *query, int32_t *out);
+
 	/* The query that a code itself makes, code - 128 and 2 * code - 15; the sum of its elements. */
 	int32_t		(*expand8) (size_t n, const uint8_t *code, int8_t *query);
 	int32_t		(*expand4) (size_t n_bytes, const uint8_t *code, int8_t *query);
 
 	/* Walsh-Hadamard transform in place, not normalized; n is a power of two. */
 	void		(*hadamard) (size_t n, float *x);
+
+	/* What turns values into codes; `out` of scale() may be x. */
+	void		(*scale) (size_t n, const float *x, float factor, float *out);
+	void		(*subtract) (size_t n, float *x, const float *y);
+	void		(*multiply) (size_t n, float *x, const float *y);
+	float		(*largest) (size_t n, const float *x);	/* of the absolute values */
+
+	/* x * factor + middle rounded and cut off to a level from 0 to highest; and that without the middle. */
+	void		(*levels) (size_t n, const float *x, float factor, float middle, int32_t highest,
+						   uint8_t *level, float *rounded);
+
+	/* x * factor rounded, which must not exceed 127; returns the sum. */
+	int32_t		(*query8) (size_t n, const float *x, float factor, int8_t *query);
+
+	/* Two levels below 16 to a byte, as dot4() wants them. */
+	void		(*pack4) (size_t n_bytes, const uint8_t *level, uint8_t *code);
 } LhQuantKernels;
 
 extern void lh_quant_kernels_init(LhQuantKernels *kernels, uint32_t cpu);

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lh_test.h"
 
@@ -62,6 +63,96 @@ check_dots(const LhQuantKernels *kernels, size_t n)
 	LH_CHECK(same);
 }
 
+/* Many codes at once: as one after the other. */
+static void
+check_many(const LhQuantKernels *kernels, size_t n)
+{
+	const uint8_t *codes[7];
+	int8_t	   *query = malloc(2 * n);
+	int32_t		out8[7],
+				out4[7];
+	bool		same = true;
+
+	for (size_t i = 0; i < 2 * n; i++)
+		query[i] = (int8_t) (next_byte() % 255 - 127);
+	for (size_t c = 0; c < 7; c++)
+	{
+		uint8_t    *code = malloc(n);
+
+		for (size_t i = 0; i < n; i++)
+			code[i] = next_byte();
+		codes[c] = code;
+	}
+	kernels->dots8(n, codes, n % 8, query, out8);
+	kernels->dots4(n, codes, n % 8, query, out4);
+	for (size_t c = 0; c < n % 8; c++)
+		same &= out8[c] == kernels->dot8(n, codes[c], query) && out4[c] == kernels->dot4(n, codes[c], query);
+	for (size_t c = 0; c < 7; c++)
+		free((void *) (uintptr_t) codes[c]);
+	free(query);
+	LH_CHECK(same);
+}
+
+/* Values, scaled, centred and rounded, against what the header says. */
+static void
+check_values(const LhQuantKernels *kernels, size_t n)
+{
+	float	   *x = malloc(n * sizeof(float));
+	float	   *y = malloc(n * sizeof(float));
+	float	   *z = malloc(n * sizeof(float));
+	uint8_t    *level = malloc(n);
+	int8_t	   *query = malloc(n);
+	uint8_t    *code = malloc(n / 2 + 1);
+	float		max = 0;
+	int32_t		sum;
+	bool		same = true;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		x[i] = ((float) next_byte() - 120.3f) / 16;
+		y[i] = (float) next_byte() / 8;
+		max = fmaxf(max, fabsf(x[i]));
+	}
+	same &= kernels->largest(n, x) == max;
+	kernels->scale(n, x, 1.5f, z);
+	for (size_t i = 0; i < n; i++)
+		same &= z[i] == x[i] * 1.5f;
+	kernels->multiply(n, z, y);
+	for (size_t i = 0; i < n; i++)
+		same &= z[i] == x[i] * 1.5f * y[i];
+	memcpy(z, y, n * sizeof(float));
+	kernels->subtract(n, z, x);
+	for (size_t i = 0; i < n; i++)
+		same &= z[i] == y[i] - x[i];
+	kernels->levels(n, x, 2.0f, 7.5f, 15, level, z);
+	for (size_t i = 0; i < n; i++)
+	{
+		int			l = (int) floorf(x[i] * 2.0f + 8.0f);
+
+		same &= level[i] == (l < 0 ? 0 : l > 15 ? 15 : l) && z[i] == level[i] - 7.5f;
+	}
+	kernels->pack4(n / 2, level, code);
+	for (size_t i = 0; i < n / 2; i++)
+		same &= (code[i] & 15) == level[i] && code[i] >> 4 == level[n / 2 + i];
+	kernels->levels(n, x, 1000.0f, 128, 255, level, z);
+	for (size_t i = 0; i < n; i++)
+		same &= x[i] * 1000.0f > 128 ? level[i] == 255 : x[i] * 1000.0f < -129 ? level[i] == 0 : z[i] == level[i] - 128.0f;
+	sum = kernels->query8(n, x, 127 / max, query);
+	for (size_t i = 0; i < n; i++)
+	{
+		sum -= query[i];
+		same &= fabsf(query[i] - x[i] * (127 / max)) < 0.501f;
+	}
+	same &= sum == 0;
+	free(x);
+	free(y);
+	free(z);
+	free(level);
+	free(query);
+	free(code);
+	LH_CHECK(same);
+}
+
 /* H[i][j] is 1 or -1, by the number of bits that i and j have in common. */
 static void
 check_hadamard(const LhQuantKernels *kernels, size_t n)
@@ -93,7 +184,11 @@ check_all(uint32_t cpu)
 
 	lh_quant_kernels_init(&kernels, cpu);
 	for (size_t n = 1; n <= MAX_N && !lh_test_failed(); n++)
+	{
 		check_dots(&kernels, n);
+		check_many(&kernels, n);
+		check_values(&kernels, n);
+	}
 	for (size_t n = 1; n <= 1024 && !lh_test_failed(); n *= 2)
 		check_hadamard(&kernels, n);
 }
