@@ -32,7 +32,7 @@
 /* Errors of codes are nearly normal: distances beyond this many deviations do not happen. */
 #define DEVIATIONS		6.0
 
-/* Random signs of the rotations, the same for all indexes. */
+/* Random signs of the rotations, one after the other; the same for all indexes. */
 static float *rotation_signs;
 static uint32 rotation_dims;
 
@@ -99,7 +99,7 @@ make_signs(uint32 dims)
 			h *= UINT64CONST(0x9e3779b97f4a7c15);
 			h = (h ^ (h >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
 			h = (h ^ (h >> 27)) * UINT64CONST(0x94d049bb133111eb);
-			rotation_signs[i * ROTATIONS + r] = (h >> 40) & 1 ? 1.0f : -1.0f;
+			rotation_signs[r * dims + i] = (h >> 40) & 1 ? 1.0f : -1.0f;
 		}
 }
 
@@ -118,7 +118,8 @@ hnsw_codec_init(HnswCodec *codec, const HnswMeta *meta, const float *mean)
 	lh_quant_kernels_init(&codec->quant, lh_kern.cpu);
 	if (codec->coding == HNSW_RAW)
 		return;
-	codec->work = palloc(sizeof(float) * codec->dims);
+	codec->work = palloc(sizeof(float) * 2 * codec->dims);
+	codec->levels = palloc0(2 * codec->code_bytes);
 	if (mean)
 	{
 		codec->mean = palloc(sizeof(float) * codec->dims);
@@ -216,9 +217,9 @@ rotate(HnswCodec *codec, float *x)
 	{
 		uint32		start = r % 2 ? codec->dims - n : 0;
 
-		for (uint32 i = 0; i < n; i++)
-			x[start + i] *= rotation_signs[(start + i) * ROTATIONS + r] * scale;
+		codec->quant.multiply(n, x + start, rotation_signs + r * rotation_dims + start);
 		codec->quant.hadamard(n, x + start);
+		codec->quant.scale(n, x + start, scale, x + start);
 	}
 }
 
@@ -228,86 +229,32 @@ product(uint32 n, const float *a, const float *b)
 	return lh_kern.dist[LH_PAIR_F32][LH_METRIC_IP] (n, a, b);
 }
 
-/*
- * The value centred and rotated, in codec->work; returns its square, and its
- * product with the mean where inner products need it.
- */
-static float
-transform(HnswCodec *codec, const void *value, float *mean_product)
+/* What is known of a value that stands centred and rotated in codec->work. */
+typedef struct Transformed
+{
+	float		square;
+	float		mean_product;	/* where inner products need it */
+	float		max;			/* of the code's dimensions */
+} Transformed;
+
+static Transformed
+transform(HnswCodec *codec, const void *value)
 {
 	float	   *x = codec->work;
-	float		square;
+	Transformed t = {0};
 
 	hnsw_codec_floats(codec, value, x);
-	*mean_product = 0;
 	if (codec->mean)
 	{
-		for (uint32 i = 0; i < codec->dims; i++)
-			x[i] -= codec->mean[i];
+		codec->quant.subtract(codec->dims, x, codec->mean);
 		if (codec->metric == HNSW_IP)
-			*mean_product = product(codec->dims, x, codec->mean);
+			t.mean_product = product(codec->dims, x, codec->mean);
 	}
-	square = product(codec->dims, x, x);
+	t.square = product(codec->dims, x, x);
 	if (codec->coding == HNSW_INT4)
 		rotate(codec, x);
-	return square;
-}
-
-static float
-largest(uint32 n, const float *x)
-{
-	float		max = 0;
-
-	for (uint32 i = 0; i < n; i++)
-	{
-		float		size = fabsf(x[i]);
-
-		max = size > max ? size : max;
-	}
-	return max;
-}
-
-/* Rounds to 255 steps between the ends; returns the step. */
-static float
-round_int8(uint32 n, const float *x, float max, uint8 *code)
-{
-	float		inverse = max > 0 ? 127.0f / max : 0;
-
-	for (uint32 i = 0; i < n; i++)
-		code[i] = (uint8) (int) (x[i] * inverse + 128.5f);
-	return max / 127.0f;
-}
-
-/*
- * Rounds to 16 steps; normal numbers lose least when what lies beyond 2.6
- * deviations is cut off.
- */
-static float
-round_int4(uint32 n, uint32 n_bytes, const float *x, float max, float square, uint8 *code)
-{
-	float		end = Min(max, 2.6f * sqrtf(square / n));
-	float		inverse = end > 0 ? 7.5f / end : 0;
-
-	memset(code, 0, n_bytes);
-	for (uint32 i = 0; i < n; i++)
-	{
-		float		c = x[i] * inverse + 8.0f;
-		int			level = c < 0 ? 0 : c >= 16 ? 15 : (int) c;
-
-		if (i < n_bytes)
-			code[i] |= level;
-		else
-			code[i - n_bytes] |= level << 4;
-	}
-	return end / 7.5f;
-}
-
-static float
-decoded(const HnswCodec *codec, const uint8 *code, uint32 i)
-{
-	if (codec->coding == HNSW_INT8)
-		return (int) code[i] - 128;
-	return (i < codec->code_bytes ? code[i] & 15 : code[i - codec->code_bytes] >> 4) - 7.5f;
+	t.max = codec->quant.largest(codec->code_dims, x);
+	return t;
 }
 
 static uint16
@@ -339,80 +286,81 @@ encode_raw(HnswCodec *codec, const void *value, uint32 bytes, HnswNode *node)
 		node->flags |= HNSW_NODE_PARTIAL;
 }
 
-/* Fills in the node's code and what belongs to it. */
-void
-hnsw_codec_encode(HnswCodec *codec, const void *value, uint32 bytes, HnswNode *node)
+/*
+ * Codes what stands in codec->work.  Of normal numbers least is lost on 16
+ * levels when what lies beyond 2.6 deviations is cut off.
+ */
+static void
+encode(HnswCodec *codec, const Transformed *t, HnswNode *node)
 {
 	uint8	   *code = (uint8 *) hnsw_node_code(node);
 	uint32		n = codec->code_dims;
-	float		square,
-				coded,
-				mean_product,
-				max,
-				step;
-	double		own = 0,
-				code_square = 0,
+	float	   *rounded = codec->work + codec->dims;
+	double		coded = product(n, codec->work, codec->work);
+	double		own,
+				code_square,
 				error;
+	float		end;
 
-	if (codec->coding == HNSW_RAW)
-	{
-		encode_raw(codec, value, bytes, node);
-		return;
-	}
-	square = transform(codec, value, &mean_product);
-	max = largest(n, codec->work);
-	coded = product(n, codec->work, codec->work);
 	if (codec->coding == HNSW_INT8)
 	{
-		memset(code, 128, codec->code_bytes);
-		step = round_int8(n, codec->work, max, code);
+		end = t->max;
+		codec->quant.levels(n, codec->work, end > 0 ? 127.0f / end : 0, 128, 255, code, rounded);
+		memset(code + n, 128, codec->code_bytes - n);
+		end /= 127.0f;
 	}
 	else
-		step = round_int4(n, codec->code_bytes, codec->work, max, coded, code);
-	for (uint32 i = 0; i < n; i++)
 	{
-		float		c = decoded(codec, code, i);
-
-		own += c * codec->work[i];
-		code_square += c * c;
+		end = Min(t->max, 2.6f * sqrtf((float) coded / n));
+		codec->quant.levels(n, codec->work, end > 0 ? 7.5f / end : 0, 7.5f, 15, codec->levels, rounded);
+		codec->quant.pack4(codec->code_bytes, codec->levels, code);
+		end /= 7.5f;
 	}
-	node->scale = own > 0 ? (float) (coded / own) : step;
-	error = square - 2 * node->scale * own + (double) node->scale * node->scale * code_square;
+	own = product(n, rounded, codec->work);
+	code_square = product(n, rounded, rounded);
+	node->scale = own > 0 ? (float) (coded / own) : end;
+	error = t->square - 2 * node->scale * own + (double) node->scale * node->scale * code_square;
 	node->error = upper_half(error > 0 ? sqrtf((float) error) : 0);
-	node->offset = codec->metric == HNSW_IP ? -mean_product : square;
+	node->offset = codec->metric == HNSW_IP ? -t->mean_product : t->square;
 }
 
-/* Prepares many distances from one value; query->code must have room for 2 * code_bytes. */
-void
-hnsw_codec_query(HnswCodec *codec, const void *value, uint32 bytes, HnswQuery *query)
+/* The same as a query. */
+static void
+make_query(HnswCodec *codec, const Transformed *t, HnswQuery *query)
 {
 	uint32		n = codec->code_dims;
-	float		square,
-				mean_product,
-				max,
-				inverse;
+
+	query->sum = codec->quant.query8(n, codec->work, t->max > 0 ? 127.0f / t->max : 0, query->code);
+	memset(query->code + n, 0, 2 * codec->code_bytes - n);
+	query->scale = t->max / 127.0f;
+	query->offset = codec->metric == HNSW_IP ? -t->mean_product - codec->mean_square : t->square;
+	query->slack = sqrtf(t->square) * Min(1.0, DEVIATIONS * (codec->coding == HNSW_INT8 ? 1.5 : 1.05) / sqrt(n));
+	if (codec->metric != HNSW_IP)
+		query->slack *= 2;
+}
+
+/*
+ * Prepares many distances from one value; query->code must have room for
+ * 2 * code_bytes.  A node that is given gets the value's code, and what belongs
+ * to it.
+ */
+void
+hnsw_codec_query(HnswCodec *codec, const void *value, uint32 bytes, HnswQuery *query, HnswNode *node)
+{
+	Transformed t;
 
 	query->value = value;
 	query->value_bytes = bytes;
 	if (codec->coding == HNSW_RAW)
-		return;
-	square = transform(codec, value, &mean_product);
-	max = largest(n, codec->work);
-	inverse = max > 0 ? 127.0f / max : 0;
-	memset(query->code, 0, 2 * codec->code_bytes);
-	query->sum = 0;
-	for (uint32 i = 0; i < n; i++)
 	{
-		int			c = (int) rintf(codec->work[i] * inverse);
-
-		query->code[i] = (int8) c;
-		query->sum += c;
+		if (node)
+			encode_raw(codec, value, bytes, node);
+		return;
 	}
-	query->scale = max / 127.0f;
-	query->offset = codec->metric == HNSW_IP ? -mean_product - codec->mean_square : square;
-	query->slack = sqrtf(square) * Min(1.0, DEVIATIONS * (codec->coding == HNSW_INT8 ? 1.5 : 1.05) / sqrt(n));
-	if (codec->metric != HNSW_IP)
-		query->slack *= 2;
+	t = transform(codec, value);
+	make_query(codec, &t, query);
+	if (node)
+		encode(codec, &t, node);
 }
 
 /* The same from a node's code; of partial nodes the caller has set the value. */
@@ -516,34 +464,58 @@ hnsw_codec_exact(const HnswCodec *codec, const HnswQuery *query, const void *val
 	return 0;
 }
 
+/* The distance that a product of codes stands for; `dot` is what its kernel gave. */
+static inline float
+coded_distance(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node, int32 dot)
+{
+	float		product = codec->coding == HNSW_INT8 ? (float) (dot - 128 * query->sum) :
+		0.5f * (float) (2 * dot - 15 * query->sum);
+
+	product *= query->scale * node->scale;
+	return node->offset + query->offset - (codec->metric == HNSW_IP ? product : 2 * product);
+}
+
 /* Distance by the node's code; the node is not partial. */
 float
 hnsw_codec_score(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node)
 {
 	const uint8 *code = (const uint8 *) node + sizeof(HnswNode);
-	float		product;
 
 	switch (codec->coding)
 	{
 		case HNSW_INT8:
-			product = (float) (codec->quant.dot8(codec->code_bytes, code, query->code) - 128 * query->sum);
-			break;
+			return coded_distance(codec, query, node, codec->quant.dot8(codec->code_bytes, code, query->code));
 		case HNSW_INT4:
-			product = 0.5f * (float) (2 * codec->quant.dot4(codec->code_bytes, code, query->code) - 15 * query->sum);
+			return coded_distance(codec, query, node, codec->quant.dot4(codec->code_bytes, code, query->code));
+		case HNSW_RAW:
 			break;
-		default:
-			if (codec->type == HNSW_SPARSEVEC)
-			{
-				/* its counts are checked, and must not change after that */
-				int32		copy[3 + 2 * SPARSE_ROOM];
-
-				memcpy(copy, code, codec->code_bytes);
-				return hnsw_codec_exact(codec, query, copy, codec->code_bytes);
-			}
-			return hnsw_codec_exact(codec, query, code, codec->code_bytes);
 	}
-	product *= query->scale * node->scale;
-	return node->offset + query->offset - (codec->metric == HNSW_IP ? product : 2 * product);
+	if (codec->type == HNSW_SPARSEVEC)
+	{
+		/* its counts are checked, and must not change after that */
+		int32		copy[3 + 2 * SPARSE_ROOM];
+
+		memcpy(copy, code, codec->code_bytes);
+		return hnsw_codec_exact(codec, query, copy, codec->code_bytes);
+	}
+	return hnsw_codec_exact(codec, query, code, codec->code_bytes);
+}
+
+/* Distances of up to HNSW_MAX_LINKS nodes, whose codes are not raw. */
+void
+hnsw_codec_scores(const HnswCodec *codec, const HnswQuery *query, HnswNode *const *nodes, int n, float *distances)
+{
+	const uint8 *codes[HNSW_MAX_LINKS];
+	int32		dots[HNSW_MAX_LINKS];
+
+	for (int i = 0; i < n; i++)
+		codes[i] = (const uint8 *) nodes[i] + sizeof(HnswNode);
+	if (codec->coding == HNSW_INT8)
+		codec->quant.dots8(codec->code_bytes, codes, n, query->code, dots);
+	else
+		codec->quant.dots4(codec->code_bytes, codes, n, query->code, dots);
+	for (int i = 0; i < n; i++)
+		distances[i] = coded_distance(codec, query, nodes[i], dots[i]);
 }
 
 /* How far the code's distance may be off. */

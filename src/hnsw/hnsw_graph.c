@@ -4,7 +4,8 @@
  *
  * On pages nothing is pinned or locked while searching: a shared buffer's
  * memory is always there, a block's last known buffer is checked against the
- * buffer's tag, and what is read is taken for a hint.  A wrong code or link
+ * buffer's tag, at the latest when it has been read, and what is read is taken
+ * for a hint.  A wrong code or link
  * costs at most a detour, since node numbers are checked before use and every
  * result is read again, locked, before anybody sees it.  README.md has the
  * argument.
@@ -46,6 +47,34 @@ peek_node(HnswGraph *g, uint32 id)
 	page = peek_page(g, id >> g->id_shift);
 	return unlikely(page == NULL) ? NULL :
 		(HnswNode *) (page + HNSW_PAGE_START + slot * g->node_bytes);
+}
+
+/*
+ * Where the node was seen last, and both it and what tells whether it still is
+ * there are asked for: who reads it must look at still_there() then.
+ */
+static inline HnswNode *
+expect_node(HnswGraph *g, uint32 id)
+{
+	BlockNumber block = id >> g->id_shift;
+	uint32		slot = id & g->slot_mask;
+	HnswNode   *node = NULL;
+
+	if (!g->arena && likely(block < g->hints->n_blocks) && !g->local && likely(slot < (uint32) g->nodes_per_page))
+	{
+		Buffer		buffer = g->hints->buffers[block];
+
+		if (likely(buffer > 0))
+		{
+			__builtin_prefetch(GetBufferDescriptor(buffer - 1));
+			node = (HnswNode *) ((char *) BufferGetPage(buffer) + HNSW_PAGE_START + slot * g->node_bytes);
+		}
+	}
+	if (node == NULL)
+		node = peek_node(g, id);
+	if (likely(node != NULL))
+		hnsw_prefetch(node, g->links_at);
+	return node;
 }
 
 /*
@@ -260,211 +289,163 @@ hnsw_prefetch_item(HnswGraph *g, uint32 id)
 
 /* ---- nodes seen ---- */
 
+/*
+ * Forgets what the last search has seen; without as many bits as there are
+ * nodes, makes them.  Number 0 is of no node: it counts as seen.
+ */
 void
-hnsw_visited_reset(HnswGraph *g, uint32 expected)
+hnsw_visited_reset(HnswGraph *g)
 {
 	HnswVisited *v = &g->visited;
-	uint32		size = 1024;
 
-	while (size < expected * 2 && size < (1U << 24))
-		size *= 2;
-	if (size > v->mask + 1 || size * 8 <= v->mask + 1)
-	{
-		pfree(v->slots);
-		v->slots = MemoryContextAllocHuge(g->context, sizeof(HnswSeen) * (Size) size);
-		v->mask = size - 1;
-	}
-	memset(v->slots, 0, sizeof(HnswSeen) * ((Size) v->mask + 1));
+	if (v->n > v->max)
+		memset(v->bits, 0, v->limit / 8);
+	else
+		for (uint32 i = 0; i < v->n; i++)
+			v->bits[v->ids[i] / 64] = 0;
 	v->n = 0;
+	if (v->limit > 0)
+		v->bits[0] = 1;
+	if (v->remember)
+		memset(v->known, 0, sizeof(HnswKnown) << HNSW_KNOWN_BITS);
 }
 
-/* The slot of a node, or the free one where it belongs. */
-static inline HnswSeen *
-seen_slot(const HnswVisited *v, uint32 id)
-{
-	uint32		at = (id * 0x9e3779b1U) >> 7 & v->mask;
-
-	while (v->slots[at].id != 0 && v->slots[at].id != id)
-		at = (at + 1) & v->mask;
-	return &v->slots[at];
-}
-
-static void
-visited_grow(HnswGraph *g)
+/* Makes room for a number beyond the bits; false if it is of no node. */
+static bool
+visited_grow(HnswGraph *g, uint32 id)
 {
 	HnswVisited *v = &g->visited;
-	HnswSeen   *old = v->slots;
-	uint32		old_size = v->mask + 1;
+	Size		limit = g->arena ? (Size) g->arena->max_nodes + 1 :
+		((Size) RelationGetNumberOfBlocks(g->index) + 64) << g->id_shift;
 
-	v->mask = old_size * 2 - 1;
-	v->slots = MemoryContextAllocExtended(g->context, sizeof(HnswSeen) * ((Size) v->mask + 1),
-										  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (uint32 i = 0; i < old_size; i++)
-		if (old[i].id != 0)
-			*seen_slot(v, old[i].id) = old[i];
-	pfree(old);
+	if (id >= limit)
+		return false;
+	limit = TYPEALIGN(512, limit);
+	v->bits = v->bits ? repalloc_huge(v->bits, limit / 8) : MemoryContextAllocHuge(g->context, limit / 8);
+	memset((char *) v->bits + v->limit / 8, 0, limit / 8 - v->limit / 8);
+	v->limit = limit;
+	v->bits[0] |= 1;
+	return true;
 }
 
-/* The node's slot the first time, else NULL. */
-static inline HnswSeen *
-visit(HnswGraph *g, uint32 id)
+/*
+ * Leaves those of n links that were not seen yet, without their marks; now they
+ * are.  Without a branch that depends on it: it would mostly be guessed wrong.
+ */
+static inline int
+visit(HnswGraph *g, uint32 *links, int n)
 {
-	HnswSeen   *slot = seen_slot(&g->visited, id);
+	HnswVisited *v = &g->visited;
+	int			n_new = 0;
 
-	if (slot->id != 0)
-		return NULL;
-	slot->id = id;
-	slot->distance = get_float4_infinity();
-	g->visited.n++;
-	return slot;
+	for (int i = 0; i < n; i++)
+	{
+		uint32		id = HNSW_LINK_NODE(links[i]);
+		uint64		bit = UINT64CONST(1) << (id % 64);
+
+		if (unlikely(id >= v->limit) && !visited_grow(g, id))
+			continue;
+		links[n_new] = id;
+		n_new += (v->bits[id / 64] & bit) == 0;
+		v->bits[id / 64] |= bit;
+	}
+	if (v->n + n_new <= v->max)
+		memcpy(v->ids + v->n, links, sizeof(uint32) * n_new);
+	else
+		v->n = v->max;
+	v->n += n_new;
+	return n_new;
 }
 
-/* How far a node was in the last search, if it was seen there. */
-bool
-hnsw_seen(HnswGraph *g, uint32 id, float *distance)
+static inline HnswKnown *
+known_slot(const HnswVisited *v, uint32 id)
 {
-	const HnswSeen *slot = seen_slot(&g->visited, id);
-
-	*distance = slot->distance;
-	return slot->id != 0;
+	return &v->known[(id * 0x9e3779b1U) >> (32 - HNSW_KNOWN_BITS)];
 }
 
-/* ---- candidates ---- */
+/* Remembers how far a node is, where it will be asked for. */
+static inline void
+know(HnswGraph *g, uint32 id, float distance)
+{
+	if (g->visited.remember)
+	{
+		HnswKnown  *known = known_slot(&g->visited, id);
 
+		known->id = id;
+		known->distance = distance;
+	}
+}
+
+/* From now on searches remember distances, as far as there is room. */
 void
-hnsw_rest_push(HnswRest *rest, HnswKey key)
+hnsw_remember(HnswGraph *g)
 {
-	int64		at;
+	HnswVisited *v = &g->visited;
 
-	if (!rest->keep)
-		return;
-	if (rest->n == rest->max)
-	{
-		rest->max = Max(rest->max * 2, 1024);
-		rest->keys = rest->keys ? repalloc_huge(rest->keys, sizeof(HnswKey) * rest->max) :
-			palloc_extended(sizeof(HnswKey) * rest->max, MCXT_ALLOC_HUGE);
-	}
-	at = rest->n++;
-	while (at > 0 && rest->keys[(at - 1) / 2] > key)
-	{
-		rest->keys[at] = rest->keys[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	rest->keys[at] = key;
+	if (v->known == NULL)
+		v->known = MemoryContextAllocZero(g->context, sizeof(HnswKnown) << HNSW_KNOWN_BITS);
+	v->remember = true;
 }
 
-/* The nearest; the caller knows that there is one. */
-HnswKey
-hnsw_rest_pop(HnswRest *rest)
+/* How far a node is from what the last search was for. */
+float
+hnsw_known_distance(HnswGraph *g, const HnswQuery *query, uint32 id)
 {
-	HnswKey		top = rest->keys[0];
-	HnswKey		last = rest->keys[--rest->n];
-	int64		at = 0;
+	const HnswKnown *known = known_slot(&g->visited, id);
 
-	for (;;)
-	{
-		int64		child = 2 * at + 1;
-
-		if (child >= rest->n)
-			break;
-		if (child + 1 < rest->n && rest->keys[child + 1] < rest->keys[child])
-			child++;
-		if (last <= rest->keys[child])
-			break;
-		rest->keys[at] = rest->keys[child];
-		at = child;
-	}
-	rest->keys[at] = last;
-	return top;
-}
-
-/* Puts a candidate where it belongs; what falls out goes to the rest. */
-void
-hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key)
-{
-	int			low = 0,
-				high = pool->n;
-
-	if (pool->n == pool->max)
-	{
-		if (key >= pool->keys[pool->n - 1])
-		{
-			if (rest)
-				hnsw_rest_push(rest, key);
-			return;
-		}
-		if (rest)
-			hnsw_rest_push(rest, pool->keys[pool->n - 1]);
-		pool->n--;
-		high = pool->n;
-	}
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (pool->keys[middle] < key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	memmove(pool->keys + low + 1, pool->keys + low, sizeof(HnswKey) * (pool->n - low));
-	pool->keys[low] = key;
-	pool->n++;
-	pool->next = Min(pool->next, low);
+	return likely(known->id == id) ? known->distance : hnsw_distance(g, query, id);
 }
 
 /* ---- searching ---- */
 
 /*
- * Reads the links of a node and puts those not seen yet into the pool.  Works
- * in passes over all of them, so that the memory they need comes in at once.
+ * Distances of nodes, by their numbers; leaves out numbers of no node and
+ * returns how many are left.  Works in passes over all of them, so that the
+ * memory they need comes in at once.
  */
+static int
+score(HnswGraph *g, const HnswQuery *query, uint32 *ids, int n, float *distances)
+{
+	HnswNode   *nodes[HNSW_MAX_LINKS];
+	int			n_nodes = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		nodes[n_nodes] = expect_node(g, ids[i]);
+		ids[n_nodes] = ids[i];
+		n_nodes += nodes[n_nodes] != NULL;
+	}
+	if (n_nodes == 0)
+		return 0;
+	if (g->codec.coding == HNSW_RAW)
+		for (int i = 0; i < n_nodes; i++)
+			distances[i] = node_distance(g, query, nodes[i], ids[i]);
+	else
+	{
+		hnsw_codec_scores(&g->codec, query, nodes, n_nodes, distances);
+		for (int i = 0; i < n_nodes; i++)
+			if (unlikely(!still_there(g, ids[i] >> g->id_shift, nodes[i])))
+				distances[i] = hnsw_distance(g, query, ids[i]);
+	}
+	g->counters.scored += n_nodes;
+	return n_nodes;
+}
+
+/* Reads the links of a node and puts those not seen yet into the pool. */
 static void
 hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, HnswRest *rest)
 {
 	uint32		links[HNSW_MAX_LINKS];
-	HnswNode   *nodes[HNSW_MAX_LINKS];
-	HnswSeen   *seen[HNSW_MAX_LINKS];
-	int			n_links = hnsw_links(g, id, level, links);
-	int			n = 0;
+	float		distances[HNSW_MAX_LINKS];
+	int			n = hnsw_links(g, id, level, links);
 
 	g->counters.hops++;
-	if (g->visited.n + HNSW_MAX_LINKS > g->visited.mask / 2)
-		visited_grow(g);
-	for (int i = 0; i < n_links; i++)
-	{
-		uint32		link = HNSW_LINK_NODE(links[i]);
-
-		if (link == 0 || (seen[n] = visit(g, link)) == NULL)
-			continue;
-		links[n++] = link;
-		if (!g->arena && !g->local && link >> g->id_shift < g->hints->n_blocks)
-		{
-			Buffer		buffer = g->hints->buffers[link >> g->id_shift];
-
-			if (buffer > 0)
-				__builtin_prefetch(GetBufferDescriptor(buffer - 1));
-		}
-	}
-	n_links = n;
-	n = 0;
-	for (int i = 0; i < n_links; i++)
-	{
-		HnswNode   *node = peek_node(g, links[i]);
-
-		if (unlikely(node == NULL))
-			continue;
-		links[n] = links[i];
-		seen[n] = seen[i];
-		nodes[n++] = node;
-		hnsw_prefetch(node, g->links_at);
-	}
+	n = score(g, query, links, visit(g, links, n), distances);
 	for (int i = 0; i < n; i++)
 	{
-		seen[i]->distance = node_distance(g, query, nodes[i], links[i]);
-		hnsw_pool_add(pool, rest, hnsw_key(seen[i]->distance, links[i]));
+		know(g, links[i], distances[i]);
+		hnsw_pool_add(pool, rest, hnsw_key(distances[i], links[i]));
 	}
-	g->counters.scored += n;
 }
 
 /* The links of the node that is likely the next to be read. */
@@ -505,12 +486,14 @@ hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, Hns
 void
 hnsw_seed(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 entry)
 {
-	HnswSeen   *seen = visit(g, entry);
+	float		distance = hnsw_distance(g, query, entry);
 
+	hnsw_visited_reset(g);
+	(void) visit(g, &entry, 1);
+	know(g, entry, distance);
 	pool->n = 0;
 	pool->next = 0;
-	seen->distance = hnsw_distance(g, query, entry);
-	hnsw_pool_add(pool, NULL, hnsw_key(seen->distance, entry));
+	hnsw_pool_add(pool, NULL, hnsw_key(distance, entry));
 }
 
 /* Puts a live node that was not seen yet into the pool; `dead` has a bit for each node below n_blocks. */
@@ -520,9 +503,7 @@ hnsw_consider(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 id,
 {
 	HnswNode   *node;
 
-	if (g->visited.n > g->visited.mask / 2)
-		visited_grow(g);
-	if (id == 0 || !visit(g, id) || (id >> g->id_shift < n_blocks && (dead[id / 64] >> (id % 64) & 1)))
+	if (visit(g, &id, 1) == 0 || (id >> g->id_shift < n_blocks && (dead[id / 64] >> (id % 64) & 1)))
 		return;
 	node = peek_node(g, id);
 	if (node && (node->flags & (HNSW_NODE_USED | HNSW_NODE_DEAD)) == HNSW_NODE_USED)
@@ -533,10 +514,14 @@ hnsw_consider(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 id,
 void
 hnsw_reseed(HnswGraph *g, HnswPool *pool)
 {
+	hnsw_visited_reset(g);
 	for (int i = 0; i < pool->n; i++)
 	{
+		uint32		id = HnswKeyNode(pool->keys[i]);
+
 		pool->keys[i] &= ~HNSW_KEY_DONE;
-		visit(g, HnswKeyNode(pool->keys[i]))->distance = hnsw_key_distance(pool->keys[i]);
+		(void) visit(g, &id, 1);
+		know(g, id, hnsw_key_distance(pool->keys[i]));
 	}
 	pool->next = 0;
 }
@@ -547,36 +532,27 @@ hnsw_descend(HnswGraph *g, const HnswQuery *query, uint32 entry, int from, int t
 {
 	float		best = hnsw_distance(g, query, entry);
 
+	hnsw_visited_reset(g);
 	for (int level = from; level > to; level--)
 		for (bool moved = true; moved;)
 		{
 			uint32		links[HNSW_MAX_LINKS];
-			int			n = hnsw_links(g, entry, level, links);
+			float		distances[HNSW_MAX_LINKS];
+			int			n;
 
 			moved = false;
 			CHECK_FOR_INTERRUPTS();
 			touch(g, entry >> g->id_shift);
-			for (int i = 0; i < n; i++)
-			{
-				HnswNode   *node = peek_node(g, HNSW_LINK_NODE(links[i]));
-
-				if (node)
-					hnsw_prefetch(node, g->links_at);
-			}
 			g->counters.hops++;
-			g->counters.scored += n;
+			n = hnsw_links(g, entry, level, links);
+			n = score(g, query, links, visit(g, links, n), distances);
 			for (int i = 0; i < n; i++)
-			{
-				uint32		link = HNSW_LINK_NODE(links[i]);
-				float		distance = link ? hnsw_distance(g, query, link) : get_float4_infinity();
-
-				if (distance < best)
+				if (distances[i] < best)
 				{
-					best = distance;
-					entry = link;
+					best = distances[i];
+					entry = links[i];
 					moved = true;
 				}
-			}
 		}
 	return entry;
 }

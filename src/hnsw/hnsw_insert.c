@@ -31,11 +31,10 @@ hnsw_element(HnswGraph *g, ItemPointer tid, const void *value, uint32 bytes, Hns
 	e->node = palloc0(g->node_bytes);
 	e->node->flags = HNSW_NODE_USED;
 	e->node->level = e->level;
-	hnsw_codec_encode(&g->codec, value, bytes, e->node);
 	memset(&e->query, 0, sizeof(e->query));
 	if (g->codec.coding != HNSW_RAW)
 		e->query.code = palloc(2 * g->codec.code_bytes);
-	hnsw_codec_query(&g->codec, value, bytes, &e->query);
+	hnsw_codec_query(&g->codec, value, bytes, &e->query, e->node);
 }
 
 /*
@@ -53,13 +52,13 @@ hnsw_find_links(HnswGraph *g, HnswElement *e, uint32 entry, int entry_level)
 		pool->max = g->ef_construction;
 		pool->keys = MemoryContextAlloc(g->context, sizeof(HnswKey) * pool->max);
 	}
+	hnsw_remember(g);
 	entry = hnsw_descend(g, &e->query, entry, entry_level, top);
 	for (int level = top; level >= 0; level--)
 	{
 		HnswKey		found[HNSW_MAX_EFC];
 		int			n = 0;
 
-		hnsw_visited_reset(g, g->ef_construction * g->m);
 		if (level == top)
 			hnsw_seed(g, &e->query, pool, entry);
 		else
@@ -633,6 +632,7 @@ hnsw_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relati
 	if (hnsw_codec_value(&g->codec, values[0], true, &value, &bytes))
 		hnsw_insert_value(g, tid, value, bytes);
 	MemoryContextSwitchTo(old);
+	hnsw_graph_free(g);
 	MemoryContextDelete(context);
 	return false;
 }

@@ -213,6 +213,7 @@ typedef struct HnswCodec
 	float		mean_square;
 	float	   *mean;			/* NULL: zero */
 	float	   *work;			/* dims floats, and again */
+	uint8	   *levels;			/* of a code, one a byte */
 	LhQuantKernels quant;
 } HnswCodec;
 
@@ -235,11 +236,12 @@ extern void hnsw_codec_choose(HnswMeta *meta);
 extern bool hnsw_codec_value(HnswCodec *codec, Datum datum, bool check_limits, void **value, uint32 *bytes);
 extern void hnsw_codec_zero(HnswCodec *codec, void **value, uint32 *bytes);
 extern void hnsw_codec_floats(HnswCodec *codec, const void *value, float *x);
-extern void hnsw_codec_encode(HnswCodec *codec, const void *value, uint32 bytes, HnswNode *node);
-extern void hnsw_codec_query(HnswCodec *codec, const void *value, uint32 bytes, HnswQuery *query);
+extern void hnsw_codec_query(HnswCodec *codec, const void *value, uint32 bytes, HnswQuery *query, HnswNode *node);
 extern void hnsw_codec_requery(const HnswCodec *codec, const HnswNode *node, HnswQuery *query);
 extern float hnsw_codec_exact(const HnswCodec *codec, const HnswQuery *query, const void *value, uint32 bytes);
 extern float hnsw_codec_score(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node);
+extern void hnsw_codec_scores(const HnswCodec *codec, const HnswQuery *query, HnswNode *const *nodes, int n,
+							  float *distances);
 extern float hnsw_codec_slack(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node);
 
 /* Asks for what scoring a node reads; of long codes the first lines, the processor fetches the rest. */
@@ -314,6 +316,7 @@ typedef struct HnswHints
 	BlockNumber n_blocks;
 	Buffer	   *buffers;
 	uint64		used;
+	struct HnswGraph *idle;		/* ready for the next scan or insert */
 } HnswHints;
 
 /* The graph while it is built in memory, in this process's or in shared memory. */
@@ -328,18 +331,25 @@ typedef struct HnswArena
 	bool		flushed;		/* written to pages: go on there */
 } HnswArena;
 
-/* Nodes that a search has seen, and how far they are. */
-typedef struct HnswSeen
+/* How far a node is, which may have been forgotten. */
+typedef struct HnswKnown
 {
-	uint32		id;				/* 0: a free slot */
+	uint32		id;
 	float		distance;
-} HnswSeen;
+} HnswKnown;
 
+#define HNSW_KNOWN_BITS			12
+
+/* Nodes that a search has seen. */
 typedef struct HnswVisited
 {
-	HnswSeen   *slots;
-	uint32		mask;
+	uint64	   *bits;			/* one a node number, below the limit */
+	Size		limit;
 	uint32		n;
+	uint32		max;
+	uint32	   *ids;			/* the first `max` of them */
+	bool		remember;		/* distances too: */
+	HnswKnown  *known;
 } HnswVisited;
 
 typedef struct HnswCounters
@@ -377,6 +387,7 @@ typedef struct HnswGraph
 	BlockNumber build_item_tail;	/* this process's own while building */
 
 	MemoryContext context;
+	HnswMeta	meta;
 	HnswVisited visited;
 	char	   *scratch;		/* bytes of one value */
 	uint32		scratch_bytes;
@@ -391,7 +402,6 @@ typedef struct HnswGraph
 
 /* hnsw_page.c */
 extern HnswGraph *hnsw_open(Relation index, MemoryContext context);
-extern void hnsw_graph_setup(HnswGraph *g, Relation index, const HnswMeta *meta, const float *mean, MemoryContext context);
 extern void hnsw_graph_free(HnswGraph *g);
 extern int	hnsw_index_m(Relation index);
 extern void hnsw_read_meta(Relation index, HnswMeta *meta);
@@ -436,14 +446,17 @@ extern uint32 hnsw_upper_slot(HnswGraph *g, uint32 id, int level);
 extern bool hnsw_upper_of(HnswGraph *g, uint32 slot, int *level, uint32 *next, uint32 *links, int *n_links);
 extern bool hnsw_item_of(HnswGraph *g, uint32 id, BlockNumber *block, uint16 *offset);
 extern void hnsw_prefetch_item(HnswGraph *g, uint32 id);
-extern bool hnsw_seen(HnswGraph *g, uint32 id, float *distance);
-extern void hnsw_visited_reset(HnswGraph *g, uint32 expected);
+extern void hnsw_remember(HnswGraph *g);
+extern float hnsw_known_distance(HnswGraph *g, const HnswQuery *query, uint32 id);
+extern void hnsw_visited_reset(HnswGraph *g);
 extern void hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, HnswRest *rest);
 extern uint32 hnsw_descend(HnswGraph *g, const HnswQuery *query, uint32 entry, int from, int to);
 extern void hnsw_reseed(HnswGraph *g, HnswPool *pool);
 extern void hnsw_seed(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 entry);
 extern void hnsw_consider(HnswGraph *g, const HnswQuery *query, HnswPool *pool, uint32 id,
 						  const uint64 *dead, BlockNumber n_blocks);
+
+/* hnsw_pool.c */
 extern void hnsw_rest_push(HnswRest *rest, HnswKey key);
 extern HnswKey hnsw_rest_pop(HnswRest *rest);
 extern void hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key);

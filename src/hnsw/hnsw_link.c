@@ -179,15 +179,6 @@ distances_to_node(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint
 	return true;
 }
 
-/* Distance of the element whose links were searched for last. */
-static float
-distance_to_new(HnswGraph *g, const HnswQuery *query, uint32 id)
-{
-	float		distance;
-
-	return hnsw_seen(g, id, &distance) ? distance : hnsw_distance(g, query, id);
-}
-
 /*
  * The links of a node with one more, in no order: false if they stay as they
  * are.  `query` and `id` are the new one's.  What does not change keeps its
@@ -210,10 +201,10 @@ hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *
 			return false;
 	if (!known && !distances_to_node(g, node, node_id, links, n, computed))
 		return false;
-	distance = distance_to_new(g, query, node_id);
+	distance = hnsw_known_distance(g, query, node_id);
 	for (int i = 0; i < n; i++)
 	{
-		to_new[i] = distance_to_new(g, query, HNSW_LINK_NODE(links[i]));
+		to_new[i] = hnsw_known_distance(g, query, HNSW_LINK_NODE(links[i]));
 		if (to_node[i] <= distance && !(links[i] & HNSW_LINK_FILLER) && to_new[i] <= distance)
 			filler = HNSW_LINK_FILLER;
 	}

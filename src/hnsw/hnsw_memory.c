@@ -97,7 +97,7 @@ store(HnswGraph *g, HnswElement *e, ItemPointer tid)
 	memcpy(HnswNodeLinks(g, e->node), e->links[0], e->n_links[0] * sizeof(uint32));
 	memcpy(node, e->node, g->node_bytes);
 	for (int i = 0; i < e->n_links[0]; i++)
-		hnsw_seen(g, HNSW_LINK_NODE(e->links[0][i]), &g->distances[(Size) id * 2 * g->m + i]);
+		g->distances[(Size) id * 2 * g->m + i] = hnsw_known_distance(g, &e->query, HNSW_LINK_NODE(e->links[0][i]));
 	pg_write_barrier();
 	return id;
 }

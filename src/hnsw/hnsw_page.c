@@ -176,6 +176,9 @@ hnsw_entry(HnswGraph *g, uint32 *entry, int *level)
 
 #define N_HINTS 16
 
+/* Nodes seen that a graph lists; where there are more, it forgets them by clearing all bits. */
+#define MAX_VISITED_IDS 8192
+
 static HnswHints hints[N_HINTS];
 static uint64 hints_clock;
 
@@ -194,6 +197,9 @@ hints_of(Relation index)
 		if (hints[i].used < oldest->used)
 			oldest = &hints[i];
 	}
+	if (oldest->idle)
+		MemoryContextDelete(oldest->idle->context);
+	oldest->idle = NULL;
 	oldest->file = index->rd_node;
 	oldest->n_blocks = 0;
 	oldest->used = ++hints_clock;
@@ -308,14 +314,14 @@ hnsw_write_end(HnswWrite *w)
 
 /* ---- opening ---- */
 
-void
-hnsw_graph_setup(HnswGraph *g, Relation index, const HnswMeta *meta, const float *mean, MemoryContext context)
+static void
+setup(HnswGraph *g, const HnswMeta *meta, const float *mean, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 
 	memset(g, 0, sizeof(*g));
 	g->context = context;
-	g->index = index;
+	g->meta = *meta;
 	g->m = meta->m;
 	g->ef_construction = meta->ef_construction;
 	hnsw_codec_init(&g->codec, meta, mean);
@@ -326,60 +332,126 @@ hnsw_graph_setup(HnswGraph *g, Relation index, const HnswMeta *meta, const float
 	g->uppers_per_page = HNSW_PAGE_SPACE / g->upper_bytes;
 	g->id_shift = meta->id_shift;
 	g->slot_mask = (1U << meta->id_shift) - 1;
-	g->local = RelationUsesLocalBuffers(index);
-	g->hints = hints_of(index);
-	g->file = index->rd_node;
-	g->visited.mask = 1023;
-	g->visited.slots = palloc0(sizeof(HnswSeen) * (g->visited.mask + 1));
-	g->scratch_bytes = Max(Max(g->codec.value_bytes, BLCKSZ), sizeof(float) * (mean ? meta->dims : 0));
+	g->visited.max = MAX_VISITED_IDS;
+	g->visited.ids = palloc(sizeof(uint32) * g->visited.max);
+	g->scratch_bytes = Max(g->codec.value_bytes, BLCKSZ);
 	g->scratch = palloc(g->scratch_bytes);
 	MemoryContextSwitchTo(old);
 }
 
-void
-hnsw_graph_free(HnswGraph *g)
+/* What belongs to this use of the graph. */
+static void
+attach(HnswGraph *g, Relation index)
 {
-	MemoryContextDelete(g->context);
+	g->index = index;
+	g->file = index->rd_node;
+	g->local = RelationUsesLocalBuffers(index);
+	g->hints = hints_of(index);
+	g->visited.remember = false;
+	memset(&g->counters, 0, sizeof(g->counters));
 }
 
-/* The index's graph on its pages, in a context of its own below `parent`. */
+/* The mean, read from its item into memory of the context. */
+static float *
+read_mean(Relation index, const HnswMeta *meta, MemoryContext context)
+{
+	Size		bytes = sizeof(float) * meta->dims;
+	float	   *mean = MemoryContextAlloc(context, bytes);
+	HnswGraph	g;
+	HnswItem	item;
+
+	setup(&g, meta, NULL, context);
+	g.scratch_bytes = Max(g.scratch_bytes, bytes);
+	attach(&g, index);
+	if (!hnsw_item_read(&g, meta->mean_block, meta->mean_offset, 0, &item, mean) || item.size != bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has lost its mean", RelationGetRelationName(index)),
+				 errhint("Please REINDEX it.")));
+	return mean;
+}
+
+/* Reads what never changes into rd_amcache, so that a scan need not read pages for it: meta and mean. */
+static void
+fill_cache(Relation index, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "hnsw meta", ALLOCSET_DEFAULT_SIZES);
+	HnswMeta	meta;
+	float	   *mean = NULL;
+	Size		mean_bytes;
+	char	   *cache;
+
+	hnsw_read_meta(index, &meta);
+	mean_bytes = meta.mean_block ? sizeof(float) * meta.dims : 0;
+	if (meta.mean_block)
+		mean = read_mean(index, &meta, context);
+	cache = MemoryContextAlloc(index->rd_indexcxt, sizeof(HnswMeta) + mean_bytes);
+	memcpy(cache, &meta, sizeof(HnswMeta));
+	if (mean)
+		memcpy(cache + sizeof(HnswMeta), mean, mean_bytes);
+	index->rd_amcache = cache;
+	MemoryContextDelete(context);
+}
+
+/* Is the graph of this index, and not of one before that had the same file? */
+static bool
+is_of(const HnswGraph *g, const HnswMeta *meta, const float *mean)
+{
+	return memcmp(&g->meta, meta, sizeof(*meta)) == 0 &&
+		(mean == NULL || g->codec.mean == NULL || memcmp(g->codec.mean, mean, sizeof(float) * meta->dims) == 0);
+}
+
+/*
+ * The index's graph on its pages, in a context of its own below `parent`.  A
+ * scan or insert before may have left one that is ready.
+ */
 HnswGraph *
 hnsw_open(Relation index, MemoryContext parent)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "hnsw graph", ALLOCSET_DEFAULT_SIZES);
-	HnswGraph  *g = MemoryContextAlloc(context, sizeof(HnswGraph));
-	HnswMeta	meta;
-	HnswItem	item;
-	float	   *mean = NULL;
+	HnswHints  *h;
+	HnswGraph  *g;
+	const HnswMeta *meta;
+	const float *mean;
 
-	/* rd_amcache holds what never changes, so that a scan need not read pages for it */
 	if (index->rd_amcache == NULL)
+		fill_cache(index, parent);
+	meta = index->rd_amcache;
+	mean = meta->mean_block ? (const float *) (meta + 1) : NULL;
+	h = hints_of(index);
+	g = h->idle;
+	h->idle = NULL;
+	if (g && !is_of(g, meta, mean))
 	{
-		Size		mean_bytes;
-
-		hnsw_read_meta(index, &meta);
-		mean_bytes = meta.mean_block ? sizeof(float) * meta.dims : 0;
-		if (meta.mean_block)
-		{
-			hnsw_graph_setup(g, index, &meta, NULL, context);
-			mean = MemoryContextAlloc(context, mean_bytes);
-			g->codec.value_bytes = mean_bytes;
-			if (!hnsw_item_read(g, meta.mean_block, meta.mean_offset, 0, &item, mean))
-				ereport(ERROR,
-						(errcode(ERRCODE_INDEX_CORRUPTED),
-						 errmsg("index \"%s\" has lost its mean", RelationGetRelationName(index)),
-						 errhint("Please REINDEX it.")));
-		}
-		index->rd_amcache = MemoryContextAlloc(index->rd_indexcxt, sizeof(HnswMeta) + mean_bytes);
-		memcpy(index->rd_amcache, &meta, sizeof(HnswMeta));
-		if (mean)
-			memcpy((char *) index->rd_amcache + sizeof(HnswMeta), mean, mean_bytes);
+		MemoryContextDelete(g->context);
+		g = NULL;
 	}
-	memcpy(&meta, index->rd_amcache, sizeof(HnswMeta));
-	if (meta.mean_block)
-		mean = (float *) ((char *) index->rd_amcache + sizeof(HnswMeta));
-	hnsw_graph_setup(g, index, &meta, meta.mean_block ? mean : NULL, context);
+	if (g)
+		MemoryContextSetParent(g->context, parent);
+	else
+	{
+		MemoryContext context = AllocSetContextCreate(parent, "hnsw graph", ALLOCSET_DEFAULT_SIZES);
+
+		g = MemoryContextAlloc(context, sizeof(HnswGraph));
+		setup(g, meta, mean, context);
+	}
+	attach(g, index);
 	return g;
+}
+
+/* Leaves the graph for the next one to open it, or frees it. */
+void
+hnsw_graph_free(HnswGraph *g)
+{
+	HnswHints  *h = g->hints;
+
+	if (g->building || h->idle || !RelFileNodeEquals(h->file, g->file))
+		MemoryContextDelete(g->context);
+	else
+	{
+		g->index = NULL;
+		h->idle = g;
+		MemoryContextSetParent(g->context, TopMemoryContext);
+	}
 }
 
 /* The index's m, for the planner. */

@@ -325,7 +325,7 @@ prepare_query(IndexScanDesc scan, HnswScan *s)
 		(void) hnsw_codec_value(codec, key->sk_argument, false, &value, &bytes);
 	if (codec->coding != HNSW_RAW)
 		s->query.code = palloc(2 * codec->code_bytes);
-	hnsw_codec_query(codec, value, bytes, &s->query);
+	hnsw_codec_query(codec, value, bytes, &s->query, NULL);
 }
 
 static void
@@ -359,7 +359,6 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	if (entry != 0 && !s->exact)
 	{
 		entry = hnsw_descend(g, &s->query, entry, level, 0);
-		hnsw_visited_reset(g, s->pool.max * g->m * 3 / 2);
 		hnsw_seed(g, &s->query, &s->pool, entry);
 		hnsw_search(g, &s->query, 0, &s->pool, &s->rest);
 	}
@@ -369,7 +368,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 static bool
 at_limit(HnswScan *s)
 {
-	double		used = (double) s->rest.max * sizeof(HnswKey) + (double) s->g->visited.mask * sizeof(uint32);
+	double		used = (double) s->rest.max * sizeof(HnswKey) + (double) s->g->visited.n * sizeof(uint64);
 
 	return s->g->counters.scored - s->scored_before >= hnsw_max_scan_tuples ||
 		used > (double) work_mem * 1024 * hnsw_scan_mem_multiplier;

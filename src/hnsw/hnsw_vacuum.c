@@ -186,7 +186,7 @@ gather(Vacuum *v, const HnswQuery *query, int level, const uint32 *links, int n)
 	HnswGraph  *g = v->g;
 	HnswPool	pool = {v->found, 0, HNSW_MAX_EFC, 0};
 
-	hnsw_visited_reset(g, HnswMaxLinks(g, level) * 8);
+	hnsw_visited_reset(g);
 	for (int i = 0; i < n; i++)
 		hnsw_consider(g, query, &pool, HNSW_LINK_NODE(links[i]), v->dead, v->n_blocks);
 	for (int i = 0; i < n; i++)
@@ -220,7 +220,6 @@ search_again(Vacuum *v, const HnswQuery *query, int level, int n)
 	/* as many live ones as an insert has */
 	pool.max = (int) Min(g->ef_construction * (1.5 + dead_a_live), HNSW_MAX_EFC);
 	entry = hnsw_descend(g, query, entry, entry_level, level);
-	hnsw_visited_reset(g, pool.max * g->m);
 	hnsw_seed(g, query, &pool, entry);
 	hnsw_search(g, query, level, &pool, NULL);
 	for (int i = 0; i < pool.n; i++)

@@ -108,19 +108,39 @@ lh_vindex_check_dims(const char *what, uint32 a, uint32 b)
 
 /* ---- values of length 1 ---- */
 
+/* Squares sum up in floats as long as they are of a size that floats hold well. */
+static double
+square_of(uint32 n, const float *x)
+{
+	double		square = lh_kern.dist[LH_PAIR_F32][LH_METRIC_IP] (n, x, x);
+
+	if (square > 1e-30 && square < 1e30)
+		return square;
+	square = 0;
+	for (uint32 i = 0; i < n; i++)
+		square += (double) x[i] * x[i];
+	return square;
+}
+
 /* Scales n floats to it; false for a zero vector. */
 bool
 lh_vindex_normalize(uint32 n, const float *from, float *to)
 {
-	double		square = 0;
+	double		square = square_of(n, from);
+	double		factor = 1 / sqrt(square);
 
-	for (uint32 i = 0; i < n; i++)
-		square += (double) from[i] * from[i];
 	if (square == 0)
 		return false;
-	square = 1 / sqrt(square);
-	for (uint32 i = 0; i < n; i++)
-		to[i] = (float) (from[i] * square);
+	if (factor > 1e-30 && factor < 1e30)
+	{
+		float		narrow = (float) factor;
+
+		for (uint32 i = 0; i < n; i++)
+			to[i] = from[i] * narrow;
+	}
+	else
+		for (uint32 i = 0; i < n; i++)
+			to[i] = (float) (from[i] * factor);
 	return true;
 }
 
