@@ -89,7 +89,7 @@ extern void lh_metapage_note_change(Relation rel);
  * ended before the horizon: a row that is nowhere then, never will be
  * anywhere.  _settle moves the border on, if it can, and returns it.
  */
-extern uint64 lh_metapage_settled(Relation rel);
+extern uint64 lh_metapage_settled(Relation rel, struct GlobalVisState *vistest);
 extern uint64 lh_metapage_settle(Relation rel, TransactionId horizon);
 
 /* A new storage id: the contents are another incarnation (in-place TRUNCATE). */

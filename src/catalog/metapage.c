@@ -382,12 +382,18 @@ lh_metapage_removed_since(Relation rel, TransactionId horizon)
 }
 
 uint64
-lh_metapage_settled(Relation rel)
+lh_metapage_settled(Relation rel, GlobalVisState *vistest)
 {
 	Buffer		buffer = lock_metapage(rel, BUFFER_LOCK_SHARE);
-	uint64		settled = PageGetMeta(BufferGetPage(buffer))->settled_row_id;
+	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+	uint64		settled = meta->settled_row_id;
+	uint64		pending = meta->pending_row_id;
+	uint64		xid = meta->pending_xid;
 
 	UnlockReleaseBuffer(buffer);
+	/* what the next lh_metapage_settle() will find */
+	if (pending > settled && GlobalVisTestIsRemovableFullXid(vistest, FullTransactionIdFromU64(xid)))
+		settled = pending;
 	return settled;
 }
 

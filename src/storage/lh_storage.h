@@ -457,6 +457,7 @@ extern void lh_row_fetch_end(LhRowFetch *fetch);
  * snapshot has not found; false is always a right answer.
  */
 extern bool lh_row_is_dead_to_all(Relation rel, uint64 row_id);
+extern bool lh_row_known_dead(Relation rel, uint64 row_id);	/* it was found to be; asks nobody */
 
 /* The same as far as the row's marks tell: false for rows that are nowhere. */
 extern bool lh_marks_dead_to_all(const LhRowMarks *m, struct GlobalVisState *vistest);

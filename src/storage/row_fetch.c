@@ -400,6 +400,107 @@ judge_liveness(Relation rel, uint64 row_id, const LhRowMarks *m, Snapshot snapsh
 	return is_in_file(rel, row_id, snapshot);
 }
 
+/* ---- dead rows ---- */
+
+#define DEAD_PLACES	4096		/* a power of two */
+
+/*
+ * Rows that were found dead to everybody, which they are for good.  Entries of
+ * theirs in an index page that changes all the time cannot be marked.
+ */
+static struct
+{
+	int64		storage_id;
+	uint64		row_id;
+}			dead_rows[DEAD_PLACES];
+
+static int64
+storage_of(Relation rel)
+{
+	LhIdentity	identity;
+
+	lh_metapage_read(rel, &identity);
+	return identity.storage_id;
+}
+
+static void
+note_dead(int64 storage_id, uint64 row_id)
+{
+	int			place = (row_id ^ (uint64) storage_id) & (DEAD_PLACES - 1);
+
+	dead_rows[place].storage_id = storage_id;
+	dead_rows[place].row_id = row_id;
+}
+
+bool
+lh_row_known_dead(Relation rel, uint64 row_id)
+{
+	int64		storage_id = storage_of(rel);
+	int			place = (row_id ^ (uint64) storage_id) & (DEAD_PLACES - 1);
+
+	return dead_rows[place].row_id == row_id && dead_rows[place].storage_id == storage_id;
+}
+
+/* A file that is not committed yet may end up without its object. */
+static bool
+may_hold(const LhFile *file, void *arg)
+{
+	return (TransactionIdIsNormal(file->xmin) && !TransactionIdDidCommit(file->xmin)) || holds(file, arg);
+}
+
+/* Is the row in a file that any snapshot may see? */
+static bool
+is_in_any_file(Relation rel, uint64 row_id, GlobalVisState *vistest)
+{
+	LhRowFetch *fetch = lh_row_fetch_begin(rel);
+	MemoryContext old = MemoryContextSwitchTo(fetch->cxt);
+	Holds		h = {fetch, row_id, RelationGetDescr(rel)};
+	SnapshotData anybody;
+	bool		found;
+
+	fetch->cached = lh_file_cache_find(rel, fetch->storage_id, row_id, SnapshotAny, holds, &h);
+	InitNonVacuumableSnapshot(anybody, vistest);
+	found = fetch->cached != NULL ||
+		lh_file_find(fetch->storage_id, row_id, &anybody, may_hold, &h) != NULL;
+	MemoryContextSwitchTo(old);
+	lh_row_fetch_end(fetch);
+	return found;
+}
+
+/*
+ * Is the row, whose marks have just been looked at, dead to everybody?  One
+ * that is nowhere is, if it was settled: if the transaction that got its id
+ * has ended, as far as the oldest snapshot is concerned, and might have left
+ * it in a file that this snapshot sees.
+ */
+static bool
+is_dead_to_all(Relation rel, uint64 row_id, const LhRowMarks *m)
+{
+	GlobalVisState *vistest = GlobalVisTestFor(rel);
+	bool		dead;
+
+	if (m->deleter != LH_WHO_NOBODY || m->insert_aborted)
+		dead = lh_marks_dead_to_all(m, vistest);
+	else
+		dead = (m->inserter == LH_WHO_NOBODY ||
+				(!m->in_delta && GlobalVisTestIsRemovableXid(vistest, m->mover_xid))) &&
+			row_id < lh_metapage_settled(rel, vistest) && !is_in_any_file(rel, row_id, vistest);
+	if (dead)
+		note_dead(storage_of(rel), row_id);
+	return dead;
+}
+
+bool
+lh_row_is_dead_to_all(Relation rel, uint64 row_id)
+{
+	LhRowMarks	m;
+
+	if (!lh_delta_exists(rel))
+		return false;
+	look_once(rel, row_id, &m);
+	return is_dead_to_all(rel, row_id, &m);
+}
+
 bool
 lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead)
 {
@@ -415,43 +516,13 @@ lh_row_is_live(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead)
 	if (!lh_delta_exists(rel))
 		return is_in_file(rel, row_id, snapshot);
 	look_once(rel, row_id, &m);
+	if (all_dead == NULL)
+		return judge_liveness(rel, row_id, &m, snapshot);
+	/* what is not in the delta is more often nowhere than in a file with the same key */
+	*all_dead = m.inserter == LH_WHO_NOBODY && is_dead_to_all(rel, row_id, &m);
+	if (*all_dead)
+		return false;
 	live = judge_liveness(rel, row_id, &m, snapshot);
-	if (!live && all_dead != NULL)
-		*all_dead = m.deleter != LH_WHO_NOBODY ? lh_marks_dead_to_all(&m, GlobalVisTestFor(rel)) :
-			lh_row_is_dead_to_all(rel, row_id);
+	*all_dead = !live && m.inserter != LH_WHO_NOBODY && is_dead_to_all(rel, row_id, &m);
 	return live;
-}
-
-static bool
-in_any_file(const LhFile *file, void *arg)
-{
-	return true;
-}
-
-/*
- * A row that is nowhere is dead if it was settled: if the transaction that got
- * its id has ended, as far as the oldest snapshot is concerned, and might have
- * left it in a file that this snapshot sees.
- */
-bool
-lh_row_is_dead_to_all(Relation rel, uint64 row_id)
-{
-	GlobalVisState *vistest = GlobalVisTestFor(rel);
-	LhRowMarks	m;
-	LhIdentity	identity;
-
-	if (!lh_delta_exists(rel))
-		return false;
-	look_once(rel, row_id, &m);
-	if (lh_marks_dead_to_all(&m, vistest))
-		return true;
-	if (m.deleter != LH_WHO_NOBODY)
-		return false;
-	if (m.inserter != LH_WHO_NOBODY &&
-		(m.in_delta || !GlobalVisTestIsRemovableXid(vistest, m.mover_xid)))
-		return false;
-	if (row_id >= lh_metapage_settled(rel))
-		return false;
-	lh_metapage_read(rel, &identity);
-	return lh_file_find(identity.storage_id, row_id, SnapshotAny, in_any_file, NULL) == NULL;
 }

@@ -258,13 +258,21 @@ rows_of_ten_pages(Relation rel, int32 *attr_widths)
 	return rint(10.0 * ((BLCKSZ - SizeOfPageHeaderData) / width));
 }
 
+/* Have most of its rows been superseded or deleted, again and again? */
+static bool
+is_churned(Relation rel, double tuples)
+{
+	return (double) lh_row_ids_end(rel) > 1000 + 10 * tuples;
+}
+
 /*
  * Files count their rows.  The delta also holds rows that have moved to files
  * or are dead: since the last VACUUM or ANALYZE, which counted the whole
  * table, only the pages that it has grown by mean more rows.
  *
  * A table that was never counted may be growing while plans for it are kept,
- * so it is taken for at least ten pages, as heap's is.
+ * so it is taken for at least ten pages, as heap's is.  So is one whose few
+ * rows are updated all the time: its delta is small only after a VACUUM.
  */
 void
 lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
@@ -303,6 +311,8 @@ lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 		*pages = Max(*pages, 10);
 		*tuples = Max(*tuples, rows_of_ten_pages(rel, attr_widths));
 	}
+	else if (*pages < 10 && is_churned(rel, *tuples))
+		*pages = 10;
 }
 
 /*

@@ -162,6 +162,7 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 {
 	IndexFetch *fetch = (IndexFetch *) data;
 	Relation	rel = data->rel;
+	bool		known_dead;
 	LhRow		row;
 
 	*call_again = false;
@@ -170,8 +171,11 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	ExecClearTuple(slot);
 	if (!is_valid_tid(tid))
 		return false;
-	if (lh_own_dead_to(rel, lh_tid_to_row_id(tid), snapshot))
+	known_dead = snapshot != SnapshotAny && lh_row_known_dead(rel, lh_tid_to_row_id(tid));
+	if (known_dead || lh_own_dead_to(rel, lh_tid_to_row_id(tid), snapshot))
 	{
+		if (all_dead != NULL)
+			*all_dead = known_dead;
 		/* answers of an earlier check must not stay */
 		if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
 		{
