@@ -233,6 +233,14 @@ digits16(const char *p, uint64_t *value)
 	return n;
 }
 
+PRIMITIVE size_t
+to_comma(const char *p)
+{
+	__m256i		is_comma = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *) p), _mm256_set1_epi8(','));
+
+	return (size_t) __builtin_ctzll((uint32_t) _mm256_movemask_epi8(is_comma) | UINT64_C(1) << 32);
+}
+
 #include "kern_decimal_int.h"
 
 void

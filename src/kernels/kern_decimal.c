@@ -62,6 +62,22 @@ digits16(const char *p, uint64_t *value)
 	return n_first + n_second;
 }
 
+static inline size_t
+to_comma(const char *p)
+{
+	const uint64_t ones = 0x0101010101010101u;
+
+	for (size_t at = 0; at < 32; at += sizeof(uint64_t))
+	{
+		const uint64_t other = word_at(p + at) ^ (ones * ',');
+		const uint64_t found = (other - ones) & ~other & (ones << 7);
+
+		if (found)
+			return at + (size_t) __builtin_ctzll(found) / 8;
+	}
+	return 32;
+}
+
 static inline void
 v_finish(void)
 {

@@ -6,6 +6,8 @@
  *	TARGET				attribute of every function
  *	digits16(p, &value)	how many of the 16 characters at p, from the first,
  *						are digits, and the number they make
+ *	to_comma(p)			how many of the 32 characters at p stand before the
+ *						first comma
  *	v_finish()			as in kern_dense_int.h
  *
  * The first 18 digits make an integer w, and the number is w * 10^e.  Both are
@@ -147,21 +149,41 @@ quick_number(const char *s, float *out)
 	return s;
 }
 
+/*
+ * Where the next number begins is found by its comma, not by reading the number
+ * to its end: so the processor works on several numbers at once.  For the same
+ * reason whether a blank follows is taken from the comma before, until it is
+ * seen not to.
+ */
 TARGET static size_t
 decimals(const char **text, const char *end, float *out, size_t max)
 {
 	const char *s = *text;
 	size_t		n = 0;
+	size_t		blank = 0;
 
 	while (n < max)
 	{
-		const char *next = NULL;
+		const char *next;
 
 		if (end - s >= QUICK_ROOM)
-			next = quick_number(s, &out[n]);
-		if ((next == NULL || *next != ',') && !lh_decimal_to_float(s, end, &next, &out[n]))
-			break;
-		if (next == end || *next != ',')
+		{
+			const size_t bytes = to_comma(s);
+
+			if (__builtin_expect(quick_number(s, &out[n]) == s + bytes, 1))
+			{
+				n++;
+				s += bytes + 1 + blank;
+				if (__builtin_expect((s[0] == ' ') | (s[-1] != (blank ? ' ' : ',')), 0))
+				{
+					s -= blank;
+					blank = *s == ' ';
+					s += blank;
+				}
+				continue;
+			}
+		}
+		if (!lh_decimal_to_float(s, end, &next, &out[n]) || next == end || *next != ',')
 			break;
 		n++;
 		s = next + 1;
