@@ -37,5 +37,25 @@ EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> '[1,2,3]' LIMIT 5;
 SELECT explained('', 'SELECT 1') ~ 'Vector' AS inner_one FROM t ORDER BY v <-> '[1,2,3]' LIMIT 1;
 SELECT explained('', 'SELECT 1 / (i - i) FROM t ORDER BY v <-> ''[1,2,3]'' LIMIT 1');
 SELECT explained('', 'SELECT 1') ~ 'Vector' AS after_error;
+-- prepared statements, in text; each by itself
+PREPARE near(vector) AS SELECT i FROM t ORDER BY v <-> $1 LIMIT 5;
+CREATE FUNCTION explained_execute(options text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE format('EXPLAIN (%s) EXECUTE near(''[1,2,3]'')', options) LOOP
+		RETURN NEXT regexp_replace(line, '=[1-9][0-9]*', '=N', 'g');
+	END LOOP;
+END $$;
+SELECT * FROM explained_execute('ANALYZE, COSTS off, TIMING off, SUMMARY off') line WHERE line ~ 'Vector';
+SELECT * FROM explained_execute('COSTS off') line;
+SELECT line::json->0->'Plan'->>'Node Type' FROM explained_execute('ANALYZE, COSTS off, TIMING off, FORMAT json') line;
+SELECT explained('', 'SELECT 1') ~ 'Vector' AS after_execute;
+EXPLAIN (ANALYZE, FORMAT nonsense) EXECUTE near('[1,2,3]');
+-- below a filter it is the node that tells
+SELECT regexp_replace(line, '=[1-9][0-9]*', '=N', 'g') AS line
+	FROM regexp_split_to_table(explained(', SUMMARY off', 'SELECT i FROM t WHERE i % 2 = 1 ORDER BY v <-> ''[1,2,3]'' LIMIT 5'), '\n') line
+	WHERE line ~ 'Vector|Answered';
+SELECT explained(', FORMAT json', 'SELECT i FROM t WHERE i % 2 = 1 ORDER BY v <-> ''[1,2,3]'' LIMIT 5') ~ '"Codes Scored": [1-9]' AS json;
 DROP TABLE t;
-DROP FUNCTION explained;
+DROP FUNCTION explained, explained_execute;

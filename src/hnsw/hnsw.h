@@ -26,6 +26,10 @@ extern void lh_hnsw_scan_until(IndexScanDesc scan, int64 rows);
 extern int64 lh_hnsw_scan_rows(IndexScanDesc scan);
 extern bool lh_hnsw_scan_is_paused(IndexScanDesc scan);
 
+/* For EXPLAIN of a node that runs such a scan: what it has done. */
+struct ExplainState;
+extern void lh_hnsw_explain_scan(IndexScanDesc scan, struct ExplainState *es);
+
 /*
  * For access methods of vectors, when a scan of the index begins: will a LIMIT
  * wait for rows of which some are thrown away above the scan?

@@ -358,6 +358,7 @@ typedef struct HnswCounters
 	int64		scored;
 	int64		reranked;
 	int64		pages;			/* read for items; each hop and score looks at one more */
+	bool		shown;			/* among the lines of a node of EXPLAIN */
 } HnswCounters;
 
 typedef struct HnswGraph
@@ -527,7 +528,7 @@ extern void hnsw_rescan(IndexScanDesc scan, ScanKey keys, int n_keys, ScanKey or
 extern bool hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnsw_end_scan(IndexScanDesc scan);
 extern bool hnsw_is_ours(Relation index);
-extern const HnswCounters *hnsw_scan_counters(IndexScanDesc scan);
+extern HnswCounters *hnsw_scan_counters(IndexScanDesc scan);
 extern IndexBulkDeleteResult *hnsw_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 											   IndexBulkDeleteCallback callback, void *state);
 extern IndexBulkDeleteResult *hnsw_vacuum_cleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);

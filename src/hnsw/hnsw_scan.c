@@ -102,7 +102,7 @@ hnsw_is_ours(Relation index)
 }
 
 /* What the scan and its rescans have done so far. */
-const HnswCounters *
+HnswCounters *
 hnsw_scan_counters(IndexScanDesc scan)
 {
 	return &((HnswScan *) scan->opaque)->g->counters;

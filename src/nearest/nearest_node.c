@@ -43,7 +43,7 @@
 /* Patience of somebody who must not take the exact child. */
 #define NEVER			1e17
 /* When enough rows have been found, this share of the rows read is read once more: the last ones come late. */
-#define MARGIN			0.25
+#define MARGIN			0.5
 
 static Node *create_state(CustomScan *scan);
 static void begin(CustomScanState *css, EState *estate, int eflags);
@@ -323,5 +323,7 @@ explain(CustomScanState *css, List *ancestors, ExplainState *es)
 	{
 		ExplainPropertyInteger("Index Rows", NULL, s->tried, es);
 		ExplainPropertyText("Answered By", s->by_index ? "index" : "exact scan", es);
+		if (s->search->iss_ScanDesc)
+			lh_hnsw_explain_scan(s->search->iss_ScanDesc, es);
 	}
 }

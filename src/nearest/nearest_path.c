@@ -299,7 +299,7 @@ exact_cost(const Wanted *wanted, const Path *scan)
 {
 	double		kept = Max(Min(2.0 * wanted->limit, scan->rows), 2);
 
-	return scan->total_cost + scan->rows * 2 * cpu_operator_cost * log2(kept);
+	return scan->total_cost + scan->rows * cpu_operator_cost * log2(kept);
 }
 
 /* ---- paths and plans ---- */
@@ -378,7 +378,7 @@ nearest_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, List *chi
 	path->path.pathkeys = root->query_pathkeys;
 	path->path.rows = Min(wanted->limit, exact->rows);
 	path->path.startup_cost = cost;
-	path->path.total_cost = cost + cpu_tuple_cost * path->path.rows;
+	path->path.total_cost = cost + cpu_operator_cost * path->path.rows;
 	path->flags = CUSTOMPATH_SUPPORT_PROJECTION;
 	path->custom_paths = children;
 	path->custom_private = lcons(wanted->distance, lcons(makeInteger(wanted->key_arg), private));
