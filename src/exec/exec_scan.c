@@ -242,7 +242,7 @@ lh_scan_store(LhScanState *state, int row)
 	if (state->batch.reader == NULL)
 		lh_slot_set_origin(slot, state->batch.xmin, state->batch.cmin);
 	else
-		lh_slot_set_origin(slot, lh_file_inserter(lh_file_reader_file(state->batch.reader)), FirstCommandId);
+		lh_slot_set_place(slot, state->batch.reader, row);
 	lh_row_id_to_tid(row_id, &slot->tts_tid);
 	slot->tts_tableOid = RelationGetRelid(state->css.ss.ss_currentRelation);
 }

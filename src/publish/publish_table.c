@@ -83,7 +83,7 @@ put_delta_row(LhFileWriter *writer, const LhDeltaRow *row, TupleDesc desc, Datum
 	htup.t_len = row->tuple->t_len + MINIMAL_TUPLE_OFFSET;
 	htup.t_data = (HeapTupleHeader) ((char *) row->tuple - MINIMAL_TUPLE_OFFSET);
 	heap_deform_tuple(&htup, desc, values, isnull);
-	lh_file_writer_put(writer, values, isnull, row->row_id);
+	lh_file_writer_put(writer, values, isnull, row->row_id, row->xmin);
 }
 
 /*

@@ -221,7 +221,8 @@ copy_row(Source *source, TupleDesc desc, LhFileWriter *writer, Datum *values, bo
 		values[i] = column[source->row];
 		isnull[i] = nulls[source->row];
 	}
-	lh_file_writer_put(writer, values, isnull, source->row_id);
+	lh_file_writer_put(writer, values, isnull, source->row_id,
+					   lh_file_reader_xmin(source->reader, source->row));
 }
 
 List *

@@ -175,7 +175,7 @@ place_chunk(LhDeltaScan *scan, uint64 key, HeapTuple tuple, Assembly *a)
 	a->got += len;
 	if (chunk == 0)
 	{
-		scan->row.xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		scan->row.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 		scan->row.cmin = HeapTupleHeaderGetRawCommandId(tuple->t_data);
 	}
 	remember_tid(scan, &tuple->t_self);

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -82,6 +83,7 @@ struct LhFileReader
 	ColumnState *columns;		/* [desc->natts] */
 	int			exact_leaf;		/* -1: none */
 	int			row_id_leaf;	/* -1: none */
+	int			xmin_leaf;		/* -1: none */
 	int			n_groups;
 	GroupState *groups;
 	GroupState *group;			/* the selected one */
@@ -126,6 +128,7 @@ open_reader(const LhFile *file, LhPqFileMeta *meta, TupleDesc desc, int n_groups
 	reader->columns = palloc0(sizeof(ColumnState) * Max(desc->natts, 1));
 	reader->exact_leaf = file_leaf(reader->meta, LH_FIELD_EXACT);
 	reader->row_id_leaf = file_leaf(reader->meta, LH_FIELD_ROW_ID);
+	reader->xmin_leaf = file_leaf(reader->meta, LH_FIELD_XMIN);
 	if (file->n_first_row_ids == 0 && reader->row_id_leaf < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -695,6 +698,19 @@ lh_file_reader_row_id(LhFileReader *reader, int row)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("data file \"%s\" has a row without row id", reader->file->name)));
 	return (uint64) row_ids->values.i64[row];
+}
+
+TransactionId
+lh_file_reader_xmin(LhFileReader *reader, int row)
+{
+	const LhPqVector *xmins;
+
+	if (reader->xmin_leaf < 0 || all_null(reader, reader->group, reader->xmin_leaf))
+		return FrozenTransactionId;
+	xmins = read_leaf(reader, reader->xmin_leaf);
+	if (xmins->nulls != NULL && xmins->nulls[row])
+		return FrozenTransactionId;
+	return (TransactionId) xmins->values.i64[row];
 }
 
 /* ---- rows by their ids ---- */

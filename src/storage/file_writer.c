@@ -62,6 +62,7 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	LhPqWriterOptions pq_options;
 	LhError		error;
 	LhStore    *store;
+	bool	   *delta;
 
 	writer->cxt = cxt;
 	writer->row_cxt = AllocSetContextCreate(cxt, "lakehouse file writer row", ALLOCSET_DEFAULT_SIZES);
@@ -83,17 +84,15 @@ lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 	lh_pq_writer_defaults(&pq_options);
 
 	/*
-	 * Row ids ascend, which delta encoding makes nothing of; no other reader
-	 * looks at them.  For the user's columns some readers in use do not know
-	 * it.
+	 * Row ids ascend, and neighbours come from the same transactions, which
+	 * delta encoding makes nothing of; no other reader looks at them.  For the
+	 * user's columns some readers in use do not know it.
 	 */
+	delta = palloc0(sizeof(bool) * writer->shape->schema.n_leaves);
+	delta[writer->shape->xmin_leaf] = true;
 	if (explicit_row_ids)
-	{
-		bool	   *delta = palloc0(sizeof(bool) * writer->shape->schema.n_leaves);
-
 		delta[writer->shape->row_id_leaf] = true;
-		pq_options.delta = delta;
-	}
+	pq_options.delta = delta;
 	pq_options.codec = options->codec;
 	pq_options.zstd_level = options->zstd_level;
 	pq_options.created_by = "lakehouse version " LH_VERSION " (build release)";
@@ -138,7 +137,8 @@ begin_row_group(LhFileWriter *writer, uint64 row_id)
 }
 
 void
-lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id)
+lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id,
+				   TransactionId xmin)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer->row_cxt);
 	int64		group_rows = lh_pq_writer_rows(writer->pq);
@@ -157,7 +157,7 @@ lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull
 		begin_row_group(writer, row_id);
 
 	nest = lh_types_begin(writer->shape->needs_settings);
-	lh_shape_put_row(writer->shape, writer->pq, values, isnull, (int64) row_id);
+	lh_shape_put_row(writer->shape, writer->pq, values, isnull, (int64) row_id, xmin);
 	lh_types_end(nest);
 
 	if (writer->file->row_count++ == 0)

@@ -269,7 +269,8 @@ typedef struct LhFileWriter LhFileWriter;
 extern LhFileWriter *lh_file_writer_begin(Relation rel, TupleDesc desc, const LhOptions *options,
 										  const pg_uuid_t *table_uuid, int64 storage_id,
 										  bool explicit_row_ids);
-extern void lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id);
+extern void lh_file_writer_put(LhFileWriter *writer, const Datum *values, const bool *isnull, uint64 row_id,
+							   TransactionId xmin);
 
 /* Has the file its target size?  Cheap: looks at it now and then only. */
 extern bool lh_file_writer_is_full(const LhFileWriter *writer);
@@ -315,6 +316,9 @@ extern void lh_file_reader_column(LhFileReader *reader, int attnum, Datum **valu
 extern void lh_file_reader_select(LhFileReader *reader, const uint8 *selected);
 extern uint64 lh_file_reader_row_id(LhFileReader *reader, int row);
 
+/* Who inserted a row of the batch; FrozenTransactionId: the file, an old one, does not tell. */
+extern TransactionId lh_file_reader_xmin(LhFileReader *reader, int row);
+
 /*
  * The leaf of a flat column, NULL when the column is none or not in the file;
  * and its batch as the file has it.  The vector is only for flat columns, and
@@ -341,9 +345,6 @@ extern LhFileReader *lh_file_reader_open_sparse(const LhFile *file, const LhFile
 /* Where a row is, in a file with a _row_id column; ends the batch.  For sparse readers. */
 extern bool lh_file_reader_find(LhFileReader *reader, uint64 row_id, int *row_group, int64 *place);
 extern void lh_file_reader_close(LhFileReader *reader);
-
-/* xmin of the file's rows, as far as it is known; FrozenTransactionId else. */
-extern TransactionId lh_file_inserter(const LhFile *file);
 
 /*
  * Sparse readers that stay open between statements (reader_cache.c).  To be
@@ -408,7 +409,7 @@ typedef struct LhRow
 	int			row;
 	MinimalTuple tuple;
 	bool		dead;			/* only where dead rows are asked for */
-	TransactionId xmin;			/* as far as it is known; FrozenTransactionId else */
+	TransactionId xmin;			/* of the delta's row */
 	CommandId	cmin;			/* raw */
 } LhRow;
 
@@ -491,8 +492,12 @@ extern void lh_slot_store_unread(TupleTableSlot *slot, Relation rel, ItemPointer
 extern void lh_slot_expect_update(TupleTableSlot *slot);
 extern bool lh_slot_update_follows(TupleTableSlot *slot);
 
-/* xmin and raw cmin of the row that was stored. */
+/* xmin and raw cmin of the row that was stored; or the row of a reader's batch that it is. */
 extern void lh_slot_set_origin(TupleTableSlot *slot, TransactionId xmin, CommandId cmin);
+extern void lh_slot_set_place(TupleTableSlot *slot, LhFileReader *reader, int row);
+
+/* What `SELECT xmin` shows. */
+extern TransactionId lh_slot_xmin(TupleTableSlot *slot);
 
 /* System columns of a row that this transaction has just written. */
 extern void lh_slot_set_inserted(TupleTableSlot *slot, CommandId cid);
@@ -523,6 +528,9 @@ extern int64 lh_row_count(Relation rel, Snapshot snapshot);
  * that the statement is known to be a big one.
  */
 extern void lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk);
+
+/* The same into a file, as a row that another transaction has inserted. */
+extern void lh_statement_copy(Relation rel, TupleTableSlot *slot, TransactionId xmin, CommandId cid);
 
 /* The same into the delta, as what supersedes another row, or speculatively. */
 extern uint64 lh_statement_insert_delta(Relation rel, TupleTableSlot *slot, const LhLineage *lineage,

@@ -223,8 +223,6 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 	(void) there;
 	row->reader = reader;
 	row->row = lh_file_reader_row(reader, row_group, place);
-	row->xmin = lh_file_inserter(fetch->file);
-	row->cmin = FirstCommandId;
 	MemoryContextSwitchTo(old);
 }
 

@@ -685,8 +685,6 @@ lh_row_scan_next(LhRowScan *scan, TupleDesc desc, ScanDirection direction, LhRow
 	if (row->reader != NULL)
 	{
 		row->row_id = lh_file_reader_row_id(row->reader, row->row);
-		row->xmin = lh_file_inserter(lh_file_reader_file(row->reader));
-		row->cmin = FirstCommandId;
 	}
 	else
 	{
@@ -724,16 +722,6 @@ lh_row_scan_end(LhRowScan *scan)
 {
 	close_unit(scan);
 	MemoryContextDelete(scan->cxt);
-}
-
-/*
- * Who inserted the rows of a file: known as long as it is this transaction, as
- * the publisher makes files of other people's rows.
- */
-TransactionId
-lh_file_inserter(const LhFile *file)
-{
-	return TransactionIdIsCurrentTransactionId(file->xmin) ? file->xmin : FrozenTransactionId;
 }
 
 /* Only its address means something: see lh_storage.h. */

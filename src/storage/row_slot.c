@@ -6,8 +6,8 @@
  * It is a virtual slot with a row of a file reader's batch behind it.  The
  * first tts_nvalid columns are in tts_values; asking for more decodes them
  * for the whole batch (storage/file_reader.c).  Unlike TTSOpsVirtual it can
- * give system columns, and its copies carry the row's TID, which ANALYZE
- * sorts by.
+ * give system columns, and its copies carry them and the row's TID, which
+ * ANALYZE sorts by.
  */
 #include "postgres.h"
 
@@ -25,7 +25,7 @@
 typedef struct LhSlot
 {
 	VirtualTupleTableSlot base;
-	LhFileReader *reader;		/* NULL: all columns are in tts_values */
+	LhFileReader *reader;		/* of columns beyond tts_nvalid, and of xmin; NULL: all is here */
 	int			row;
 	Relation	unread;			/* not NULL: the row with tts_tid, of this table */
 	const bool *wanted;			/* [natts], columns that are looked at; NULL: all */
@@ -122,6 +122,16 @@ lh_slot_getsomeattrs(TupleTableSlot *slot, int natts)
 	slot->tts_nvalid = natts;
 }
 
+TransactionId
+lh_slot_xmin(TupleTableSlot *slot)
+{
+	LhSlot	   *lslot = (LhSlot *) slot;
+
+	if (lslot->unread != NULL)
+		read_row(slot);
+	return lslot->reader == NULL ? lslot->xmin : lh_file_reader_xmin(lslot->reader, lslot->row);
+}
+
 /* ctid and tableoid are answered by slot_getsysattr(). */
 static Datum
 lh_slot_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
@@ -134,7 +144,7 @@ lh_slot_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
 	switch (attnum)
 	{
 		case MinTransactionIdAttributeNumber:
-			return TransactionIdGetDatum(lslot->xmin);
+			return TransactionIdGetDatum(lh_slot_xmin(slot));
 		case MaxTransactionIdAttributeNumber:
 			return TransactionIdGetDatum(lslot->xmax);
 		case MinCommandIdAttributeNumber:
@@ -149,9 +159,12 @@ lh_slot_getsysattr(TupleTableSlot *slot, int attnum, bool *isnull)
 static void
 lh_slot_materialize(TupleTableSlot *slot)
 {
+	LhSlot	   *lslot = (LhSlot *) slot;
+
 	slot_getallattrs(slot);
+	lslot->xmin = lh_slot_xmin(slot);
 	TTSOpsVirtual.materialize(slot);
-	((LhSlot *) slot)->reader = NULL;
+	lslot->reader = NULL;
 }
 
 static void
@@ -163,10 +176,28 @@ lh_slot_copyslot(TupleTableSlot *dst, TupleTableSlot *src)
 	dst->tts_tableOid = src->tts_tableOid;
 	if (lh_slot_is_ours(src))
 	{
-		((LhSlot *) dst)->xmin = ((LhSlot *) src)->xmin;
+		((LhSlot *) dst)->xmin = lh_slot_xmin(src);
 		((LhSlot *) dst)->xmax = ((LhSlot *) src)->xmax;
 		((LhSlot *) dst)->cmin = ((LhSlot *) src)->cmin;
 	}
+}
+
+/*
+ * heap_form_tuple() has made a header for a composite value.  Where heap gives
+ * a tuple, its header is that of the table: triggers look there for OLD.xmin.
+ */
+static void
+dress_as_stored(HeapTuple tuple, TupleTableSlot *slot)
+{
+	HeapTupleHeader header = tuple->t_data;
+	LhSlot	   *lslot = (LhSlot *) slot;
+
+	header->t_infomask = (header->t_infomask & ~HEAP_XACT_MASK) | HEAP_XMAX_INVALID;
+	header->t_infomask2 &= ~HEAP2_XACT_MASK;
+	HeapTupleHeaderSetXmin(header, lh_slot_xmin(slot));
+	HeapTupleHeaderSetXmax(header, lslot->xmax);
+	HeapTupleHeaderSetCmin(header, lslot->cmin);
+	header->t_ctid = tuple->t_self;
 }
 
 static HeapTuple
@@ -178,6 +209,7 @@ lh_slot_copy_heap_tuple(TupleTableSlot *slot)
 	tuple = heap_form_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
 	tuple->t_self = slot->tts_tid;
 	tuple->t_tableOid = slot->tts_tableOid;
+	dress_as_stored(tuple, slot);
 	return tuple;
 }
 
@@ -244,12 +276,23 @@ lh_slot_set_origin(TupleTableSlot *slot, TransactionId xmin, CommandId cmin)
 }
 
 void
+lh_slot_set_place(TupleTableSlot *slot, LhFileReader *reader, int row)
+{
+	if (!lh_slot_is_ours(slot))
+		return;
+	((LhSlot *) slot)->reader = reader;
+	((LhSlot *) slot)->row = row;
+}
+
+void
 lh_slot_set_inserted(TupleTableSlot *slot, CommandId cid)
 {
 	LhSlot	   *lslot = (LhSlot *) slot;
 
 	if (!lh_slot_is_ours(slot))
 		return;
+	slot_getallattrs(slot);
+	lslot->reader = NULL;
 	lslot->xmin = GetCurrentTransactionId();
 	lslot->xmax = InvalidTransactionId;
 	lslot->cmin = cid;
@@ -298,10 +341,7 @@ lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid)
 		store_tuple(slot, row->tuple);
 	else if (lh_slot_is_ours(slot))
 	{
-		LhSlot	   *lslot = (LhSlot *) slot;
-
-		lslot->reader = row->reader;
-		lslot->row = row->row;
+		lh_slot_set_place(slot, row->reader, row->row);
 		slot->tts_nvalid = 0;
 		slot->tts_flags &= ~TTS_FLAG_EMPTY;
 	}
@@ -319,7 +359,8 @@ lh_slot_store(TupleTableSlot *slot, const LhRow *row, Oid relid)
 		}
 		ExecStoreVirtualTuple(slot);
 	}
-	lh_slot_set_origin(slot, row->xmin, row->cmin);
+	if (row->reader == NULL)
+		lh_slot_set_origin(slot, row->xmin, row->cmin);
 	lh_row_id_to_tid(row->row_id, &slot->tts_tid);
 	slot->tts_tableOid = relid;
 }

@@ -289,7 +289,7 @@ begin_file(Statement *st, Relation rel)
 }
 
 static void
-insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot)
+insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot, TransactionId xmin)
 {
 	if (st->writer != NULL && lh_file_writer_is_full(st->writer))
 		end_file(st);
@@ -301,7 +301,7 @@ insert_into_file(Statement *st, Relation rel, TupleTableSlot *slot)
 		st->end_row_id = st->next_row_id + st->options.row_group_rows;
 	}
 	slot_getallattrs(slot);
-	lh_file_writer_put(st->writer, slot->tts_values, slot->tts_isnull, st->next_row_id);
+	lh_file_writer_put(st->writer, slot->tts_values, slot->tts_isnull, st->next_row_id, xmin);
 	lh_row_id_to_tid(st->next_row_id, &slot->tts_tid);
 	st->next_row_id++;
 }
@@ -341,10 +341,16 @@ lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId cid, bool bulk
 
 	if (!lh_delta_exists(rel) ||
 		(!st->delta_only && (bulk || st->writer != NULL || st->delta_rows >= st->options.bulk_threshold)))
-		insert_into_file(st, rel, slot);
+		insert_into_file(st, rel, slot, GetCurrentTransactionId());
 	else
 		(void) insert_into_delta(st, rel, slot, NULL, cid, 0);
 	slot->tts_tableOid = RelationGetRelid(rel);
+}
+
+void
+lh_statement_copy(Relation rel, TupleTableSlot *slot, TransactionId xmin, CommandId cid)
+{
+	insert_into_file(find_or_begin(rel, cid), rel, slot, xmin);
 }
 
 uint64

@@ -120,9 +120,9 @@ typedef struct Copy
 } Copy;
 
 static void
-copy_row(Copy *copy)
+copy_row(Copy *copy, TransactionId xmin)
 {
-	lh_statement_insert(copy->to, copy->slot, copy->cid, true);
+	lh_statement_copy(copy->to, copy->slot, xmin, copy->cid);
 	copy->rows += 1;
 }
 
@@ -141,7 +141,7 @@ copy_by_scan(Copy *copy, Tuplesortstate *sort)
 			break;
 		lh_slot_store(copy->slot, &row, RelationGetRelid(copy->from));
 		if (sort == NULL)
-			copy_row(copy);
+			copy_row(copy, lh_slot_xmin(copy->slot));
 		else
 		{
 			HeapTuple	tuple = ExecCopySlotHeapTuple(copy->slot);
@@ -168,7 +168,7 @@ copy_by_sort(Copy *copy, Relation index)
 		ExecClearTuple(copy->slot);
 		heap_deform_tuple(tuple, copy->slot->tts_tupleDescriptor, copy->slot->tts_values, copy->slot->tts_isnull);
 		ExecStoreVirtualTuple(copy->slot);
-		copy_row(copy);
+		copy_row(copy, HeapTupleHeaderGetRawXmin(tuple->t_data));
 	}
 	tuplesort_end(sort);
 }
@@ -183,7 +183,7 @@ copy_by_index(Copy *copy, Relation index)
 	while (index_getnext_slot(scan, ForwardScanDirection, copy->slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		copy_row(copy);
+		copy_row(copy, lh_slot_xmin(copy->slot));
 	}
 	index_endscan(scan);
 }

@@ -13,6 +13,7 @@
 #include "types/types_int.h"
 
 #define ROW_ID_NAME		"_row_id"
+#define XMIN_NAME		"_pg_xmin"
 #define EXACT_NAME		"_pg_exact"
 
 /* The natural form of each kind that takes one leaf. */
@@ -198,7 +199,7 @@ node_of(LhPgType *type, const char *name)
 static void
 check_name(const char *name)
 {
-	if (strcmp(name, ROW_ID_NAME) == 0 || strcmp(name, EXACT_NAME) == 0)
+	if (strcmp(name, ROW_ID_NAME) == 0 || strcmp(name, EXACT_NAME) == 0 || strcmp(name, XMIN_NAME) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("column name \"%s\" is reserved in lakehouse tables", name),
@@ -301,8 +302,9 @@ enums_json(const LhShape *shape)
 static void
 build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 {
-	LhPqNode   *root = new_group("table", -1, desc->natts + 2);
+	LhPqNode   *root = new_group("table", -1, desc->natts + 3);
 	LhPqNode   *row_id = NULL;
+	LhPqNode   *xmin = new_leaf(XMIN_NAME, LH_FIELD_XMIN, LH_PQ_INT64, LH_PQ_NONE);
 	LhPqNode   *exact = new_leaf(EXACT_NAME, LH_FIELD_EXACT, LH_PQ_BYTE_ARRAY, LH_PQ_NONE);
 	LhError		err;
 
@@ -327,6 +329,7 @@ build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 		row_id = new_leaf(ROW_ID_NAME, LH_FIELD_ROW_ID, LH_PQ_INT64, LH_PQ_NONE);
 		add_child(root, row_id);
 	}
+	add_child(root, xmin);
 	add_child(root, exact);
 
 	check_ids(root);
@@ -341,6 +344,7 @@ build(LhShape *shape, TupleDesc desc, bool with_row_ids)
 			shape->atts[i].n_leaves = shape->atts[i].node->n_leaves;
 		}
 	shape->row_id_leaf = row_id ? row_id->first_leaf : -1;
+	shape->xmin_leaf = xmin->first_leaf;
 	shape->exact_leaf = exact->first_leaf;
 	shape->enums_json = enums_json(shape);
 }

@@ -384,7 +384,7 @@ put_value(LhShape *shape, const LhPgType *type, Datum datum, int rep)
 
 void
 lh_shape_put_row(LhShape *shape, LhPqWriter *writer, const Datum *values,
-				 const bool *isnull, int64 row_id)
+				 const bool *isnull, int64 row_id, TransactionId xmin)
 {
 	struct LhShapePrivate *priv = shape->priv;
 	MemoryContext caller = MemoryContextSwitchTo(priv->scratch);
@@ -411,6 +411,10 @@ lh_shape_put_row(LhShape *shape, LhPqWriter *writer, const Datum *values,
 
 	if (shape->row_id_leaf >= 0)
 		PUT(lh_pq_put_i64(writer, shape->row_id_leaf, 0, row_id, &put_err));
+	if (TransactionIdIsNormal(xmin))
+		PUT(lh_pq_put_i64(writer, shape->xmin_leaf, 0, xmin, &put_err));
+	else
+		PUT(lh_pq_put_null(writer, shape->xmin_leaf, 0, 0, &put_err));
 	if (likely(priv->exact.len == 0))
 		PUT(lh_pq_put_null(writer, shape->exact_leaf, 0, 0, &put_err));
 	else

@@ -41,7 +41,8 @@ extern LhAlloc lh_palloc_alloc(MemoryContext cxt);
  * passes through), so that it survives ALTER TYPE … ADD or DROP ATTRIBUTE.
  */
 #define LH_FIELD_ROW_ID		2147483540	/* Iceberg's reserved _row_id */
-#define LH_FIELD_EXACT		2147480001	/* _pg_exact, in no Iceberg schema */
+#define LH_FIELD_EXACT		2147480001	/* _pg_exact, and */
+#define LH_FIELD_XMIN		2147480002	/* _pg_xmin: in no Iceberg schema */
 
 #define LH_KV_ENUMS			"lakehouse.enums"
 
@@ -63,7 +64,7 @@ typedef struct LhShapeAtt
 
 /*
  * How rows of one tuple descriptor lie in a file: the user's live columns in
- * attnum order, then `_row_id` if wanted, then `_pg_exact`; all optional.
+ * attnum order, then `_row_id` if wanted, `_pg_xmin` and `_pg_exact`; all optional.
  */
 typedef struct LhShape
 {
@@ -71,6 +72,7 @@ typedef struct LhShape
 	int			natts;
 	LhShapeAtt *atts;			/* [attnum - 1] */
 	int			row_id_leaf;	/* -1: without */
+	int			xmin_leaf;
 	int			exact_leaf;
 
 	/*
@@ -94,11 +96,12 @@ extern void lh_shape_iceberg(const LhShape *shape, LhArena *arena, LhIceSchema *
 
 /*
  * Writes one row, its end included.  `values` and `isnull` have natts
- * entries; those of dead columns are not looked at.  Must stand between
+ * entries; those of dead columns are not looked at.  `xmin`: who inserted it,
+ * FrozenTransactionId if that is not known.  Must stand between
  * lh_types_begin(shape->needs_settings) and lh_types_end().
  */
 extern void lh_shape_put_row(LhShape *shape, LhPqWriter *writer, const Datum *values,
-							 const bool *isnull, int64 row_id);
+							 const bool *isnull, int64 row_id, TransactionId xmin);
 
 /* ---- fixed settings around text forms ---- */
 

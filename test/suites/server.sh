@@ -77,7 +77,8 @@ assert_server() {
 		say "suites: building a server with assertions (6 minutes of CPU)"
 		rm -rf "$dir"
 		mkdir -p "$dir/build"
-		(cd "$dir/build" && CFLAGS='-O1 -g' "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" --enable-cassert \
+		# a make below another one would leave out generated headers
+		(unset MAKEFLAGS MFLAGS MAKELEVEL && cd "$dir/build" && CFLAGS='-O1 -g' "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" --enable-cassert \
 			--enable-debug --without-icu --without-readline --with-lz4 --with-zstd &&
 			nice make -j2 -s && make -s install && make -s -C contrib install && make -s -C src/test/isolation install &&
 			make -s -C src/test/regress install) \

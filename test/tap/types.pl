@@ -121,8 +121,8 @@ like(error_of('SELECT types_read(f, NULL::bad_g) FROM files'), qr/^22003/, 'too 
 
 # ---- names ----
 
-sql('CREATE TABLE r1 (_row_id int)', 'CREATE TABLE r2 (a int, "_pg_exact" int)');
-like(error_of("SELECT types_write('$_')"), qr/^42939 column name .* is reserved/, "reserved name in $_") for qw(r1 r2);
+sql('CREATE TABLE r1 (_row_id int)', 'CREATE TABLE r2 (a int, "_pg_exact" int)', 'CREATE TABLE r3 (_pg_xmin int)');
+like(error_of("SELECT types_write('$_')"), qr/^42939 column name .* is reserved/, "reserved name in $_") for qw(r1 r2 r3);
 
 # ---- bounds ----
 

@@ -8,6 +8,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -76,7 +77,8 @@ write_table(Oid relid, bool row_ids, StringInfo file)
 	{
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		lh_shape_put_row(shape, writer, slot->tts_values, slot->tts_isnull, 1000 + n++);
+		lh_shape_put_row(shape, writer, slot->tts_values, slot->tts_isnull, 1000 + n++,
+						 FrozenTransactionId);
 	}
 	lh_types_end(nest);
 
