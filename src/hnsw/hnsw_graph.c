@@ -18,6 +18,9 @@
 #include "hnsw/hnsw_int.h"
 #include "types/pg_compat.h"
 
+/* So much of an item is asked for before it is read; the processor fetches the rest in time. */
+#define ITEM_AHEAD	512
+
 /* ---- access to nodes ---- */
 
 static inline char *
@@ -283,8 +286,14 @@ hnsw_prefetch_item(HnswGraph *g, uint32 id)
 	BlockNumber block = node ? node->item_block : 0;
 
 	if (block != 0 && !g->local && block < g->hints->n_blocks && g->hints->buffers[block] > 0)
-		hnsw_prefetch(BufferGetPage(g->hints->buffers[block]) + Min(node->item_offset, HNSW_PAGE_END - 512),
-					  sizeof(HnswItem) + g->codec.value_bytes);
+	{
+		Page		page = BufferGetPage(g->hints->buffers[block]);
+
+		__builtin_prefetch(GetBufferDescriptor(g->hints->buffers[block] - 1));
+		__builtin_prefetch(HnswTail(page));
+		hnsw_prefetch((char *) page + Min(node->item_offset, HNSW_PAGE_END - ITEM_AHEAD),
+					  Min(sizeof(HnswItem) + g->codec.value_bytes, ITEM_AHEAD));
+	}
 }
 
 /* ---- nodes seen ---- */
@@ -437,15 +446,21 @@ hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, 
 {
 	uint32		links[HNSW_MAX_LINKS];
 	float		distances[HNSW_MAX_LINKS];
-	int			n = hnsw_links(g, id, level, links);
+	HnswKey		keys[HNSW_MAX_LINKS];
+	HnswKey		limit = pool->n == pool->max && rest == NULL ? pool->keys[pool->n - 1] : ~UINT64CONST(0);
+	int			n = hnsw_links(g, id, level, links),
+				n_keys = 0;
 
 	g->counters.hops++;
 	n = score(g, query, links, visit(g, links, n), distances);
 	for (int i = 0; i < n; i++)
 	{
 		know(g, links[i], distances[i]);
-		hnsw_pool_add(pool, rest, hnsw_key(distances[i], links[i]));
+		keys[n_keys] = hnsw_key(distances[i], links[i]);
+		n_keys += keys[n_keys] < limit;
 	}
+	for (int i = 0; i < n_keys; i++)
+		hnsw_pool_add(pool, rest, keys[i]);
 }
 
 /* The links of the node that is likely the next to be read. */
@@ -468,6 +483,8 @@ prefetch_next(HnswGraph *g, const HnswPool *pool)
 void
 hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, HnswRest *rest)
 {
+	if (rest && !rest->keep)
+		rest = NULL;
 	while (pool->next < pool->n)
 	{
 		HnswKey	   *key = &pool->keys[pool->next++];

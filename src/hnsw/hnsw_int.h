@@ -244,12 +244,14 @@ extern void hnsw_codec_scores(const HnswCodec *codec, const HnswQuery *query, Hn
 							  float *distances);
 extern float hnsw_codec_slack(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node);
 
-/* Asks for what scoring a node reads; of long codes the first lines, the processor fetches the rest. */
+/* Asks for the lines of some bytes; of many the first, the processor fetches the rest. */
 static inline void
 hnsw_prefetch(const void *from, Size bytes)
 {
-	for (Size at = 0; at < Min(bytes, 512) + 63; at += 64)
-		__builtin_prefetch((const char *) from + at);
+	const char *end = (const char *) from + Min(bytes, 1024);
+
+	for (const char *line = (const char *) ((uintptr_t) from & ~(uintptr_t) 63); line < end; line += 64)
+		__builtin_prefetch(line);
 }
 
 static inline char *

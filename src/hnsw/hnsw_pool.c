@@ -12,8 +12,6 @@ hnsw_rest_push(HnswRest *rest, HnswKey key)
 {
 	int64		at;
 
-	if (!rest->keep)
-		return;
 	if (rest->n == rest->max)
 	{
 		rest->max = Max(rest->max * 2, 1024);

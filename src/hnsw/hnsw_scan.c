@@ -27,6 +27,9 @@
  */
 #define FILTERED_EF(ef)	Min(Max(10 * (ef), 400), HNSW_MAX_EF_SEARCH)
 
+/* Of the errors that a code can have, a search takes fewer deviations for possible than a sweep, which must be exact. */
+#define SLACK			0.7f
+
 typedef struct Ready
 {
 	float		distance;
@@ -228,7 +231,7 @@ least_distance(HnswScan *s, HnswKey key)
 	if (s->exact)
 		return hnsw_key_distance(key);
 	node = hnsw_peek_node(s->g, HnswKeyNode(key));
-	return hnsw_key_distance(key) - (node ? hnsw_codec_slack(&s->g->codec, &s->query, node) : 0);
+	return hnsw_key_distance(key) - (node ? SLACK * hnsw_codec_slack(&s->g->codec, &s->query, node) : 0);
 }
 
 /*

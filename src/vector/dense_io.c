@@ -8,6 +8,7 @@
 
 #include "common/shortest_dec.h"
 #include "libpq/pqformat.h"
+#include "port/pg_bswap.h"
 
 #include "vector_int.h"
 
@@ -190,10 +191,17 @@ lh_vector_recv(PG_FUNCTION_ARGS)
 	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
 	int			dim = recv_header(buf, &lh_type_vector, PG_GETARG_INT32(2));
 	LhVector   *v = lh_vector_new(dim);
+	uint32	   *bits = (uint32 *) v->x;
+	bool		finite = true;
 
+	pq_copymsgbytes(buf, (char *) bits, dim * (int) sizeof(uint32));
 	for (int i = 0; i < dim; i++)
-		v->x[i] = pq_getmsgfloat4(buf);
-	lh_check_elements(&lh_type_vector, v->x, dim, NULL);
+	{
+		bits[i] = pg_ntoh32(bits[i]);
+		finite &= (bits[i] & 0x7f800000) != 0x7f800000;
+	}
+	if (unlikely(!finite))
+		lh_check_elements(&lh_type_vector, v->x, dim, NULL);
 	PG_RETURN_POINTER(v);
 }
 

