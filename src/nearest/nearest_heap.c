@@ -176,8 +176,8 @@ lh_nearest_search_heap(NearestState *s)
 /* ---- a look at the filter ---- */
 
 /* So many rows are looked at, from pages all over the table. */
-#define SAMPLE_ROWS		512
-#define SAMPLE_PAGES	32
+#define SAMPLE_ROWS		1024
+#define SAMPLE_PAGES	64
 /* The planner's opinion weighs as much as this many of them. */
 #define PRIOR_ROWS		50
 

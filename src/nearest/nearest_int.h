@@ -34,6 +34,15 @@ enum
 	NEAREST_PER_PASSING			/* Float: and as much as the distances of all rows of the table */
 };
 
+/* ---- trying an index ---- */
+
+/* Rows of the index between two looks at how it goes. */
+#define NEAREST_SLICE		64
+/* The first row of an index scan costs as much as so many others. */
+#define NEAREST_FIRST_ROW	150
+/* This share of the exact child's cost is spent on finding out, before giving up. */
+#define NEAREST_TRIAL		0.05
+
 /* ---- memory ---- */
 
 /* Is there a shared buffer behind this one? */

@@ -30,16 +30,10 @@
 #include LH_EXPLAIN_HEADER
 #include LH_EXPLAIN_STATE_HEADER
 
-/* Rows of the index between two looks at how it goes. */
-#define SLICE			64
 /* The planner's opinion of the filter weighs as much as this many rows. */
 #define PRIOR_ROWS		50
 /* And so many where some rows have been looked at before. */
 #define SAMPLED_ROWS	200
-/* This share of the exact child's cost is spent on finding out, before giving up. */
-#define TRIAL			0.05
-/* The first row of an index scan costs as much as so many others. */
-#define FIRST_ROW		150
 /* Patience of somebody who must not take the exact child. */
 #define NEVER			1e17
 /* When enough rows have been found, this share of the rows read is read once more: the last ones come late. */
@@ -193,9 +187,9 @@ is_hopeless(const NearestState *s, int64 tried, int64 passed)
 	double		passing = (passed + s->passing * s->prior_rows) / (tried + s->prior_rows);
 	double		exact = patience(s, passing);
 
-	tried += FIRST_ROW;
+	tried += NEAREST_FIRST_ROW;
 	return tried >= exact ||
-		(tried >= TRIAL * exact && (s->limit - passed) * (1 + MARGIN) / Max(passing, 1e-9) > exact);
+		(tried >= NEAREST_TRIAL * exact && (s->limit - passed) * (1 + MARGIN) / Max(passing, 1e-9) > exact);
 }
 
 /* Is it so certain that the index is dearer that not even a try is worth it? */
@@ -211,7 +205,7 @@ is_dear(NearestState *s)
 	s->passing = lh_nearest_sample(s);
 	s->prior_rows = SAMPLED_ROWS;
 	exact = patience(s, s->passing);
-	return FIRST_ROW + SLICE > TRIAL * exact && FIRST_ROW + s->limit * (1 + MARGIN) / Max(s->passing, 1e-9) > exact;
+	return NEAREST_FIRST_ROW + NEAREST_SLICE > NEAREST_TRIAL * exact && NEAREST_FIRST_ROW + s->limit * (1 + MARGIN) / Max(s->passing, 1e-9) > exact;
 }
 
 /*
@@ -229,7 +223,7 @@ search_index(NearestState *s)
 	{
 		TupleTableSlot *slot;
 
-		lh_hnsw_scan_until(scan, Min(tried + SLICE, enough));
+		lh_hnsw_scan_until(scan, Min(tried + NEAREST_SLICE, enough));
 		slot = ExecProcNode(&s->search->ss.ps);
 		tried = s->tried = lh_hnsw_scan_rows(scan);
 		if (!TupIsNull(slot))

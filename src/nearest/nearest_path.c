@@ -38,24 +38,25 @@ static bool enable_nearest = true;
 static set_rel_pathlist_hook_type previous_pathlist = NULL;
 
 /*
- * What a row of an index scan below a filter costs besides the visit of its
- * page (most are in memory): links and codes around it; and what fetching a value beside the table
- * costs, and its distance.
+ * What a row of an index scan below a filter costs: links and codes around it,
+ * and pages.  Of three it visits none may be beside another; where the exact
+ * scan's pages are not, either, they are counted alike, else as pages in memory.
  */
 #define INDEX_ROW_COST		(800 * cpu_operator_cost)
+#define INDEX_ROW_PAGES		3
+/* What fetching a value beside the table costs, and a distance. */
 #define TOASTED_COST		(400 * cpu_operator_cost)
 #define DISTANCE_COST		(20 * cpu_operator_cost)
 /* Values longer than this stand beside the table: some pages of two more relations. */
 #define TOASTED_BYTES		2000
 /*
- * An index scan this much dearer than the exact one is not even tried: more
- * where that one is so dear (in rows of the index) that a try costs little
- * beside it, since estimates are often wrong by this much.  Of the rows of a
- * heap table the node looks at some before.
+ * An index scan so much dearer than the exact one is not even tried, if a try
+ * is no trifle: an exact scan by other indexes has statistics; conditions on
+ * columns of a lakehouse table may have none.  Of the rows of a heap table the
+ * node looks at some itself.
  */
-#define HOPELESS			4.0
-#define HOPELESS_IF_DEAR	40.0
-#define DEAR				400
+#define HOPELESS			1.0
+#define HOPELESS_IF_GUESSED	8.0
 
 /* The limit that is expected where a parameter will tell. */
 #define UNKNOWN_LIMIT		10
@@ -403,6 +404,23 @@ exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 	return &path->path;
 }
 
+static Cost
+index_row_cost(const Path *scan)
+{
+	bool		in_order = scan->pathtype == T_SeqScan || scan->pathtype == T_CustomScan;
+
+	return INDEX_ROW_COST + (in_order ? Max(random_page_cost / 4, seq_page_cost) : INDEX_ROW_PAGES * random_page_cost);
+}
+
+/* Would it be a waste to try an index scan of this cost before the exact one, in rows of the index? */
+static bool
+is_waste(const Path *scan, double by_index, double exact)
+{
+	if (scan->pathtype == T_SeqScan || NEAREST_FIRST_ROW + NEAREST_SLICE < NEAREST_TRIAL * exact)
+		return false;
+	return by_index > (scan->pathtype == T_CustomScan ? HOPELESS_IF_GUESSED : HOPELESS) * exact;
+}
+
 /*
  * An index scan below a filter whose estimate may be wrong: it may give up and
  * let the exact child go on.  NULL if trying it would be a waste.
@@ -412,7 +430,7 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 {
 	double		passing = rel->tuples > 0 ? Min(rel->rows / rel->tuples, 1) : 1;
 	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
-	Cost		row_cost = Max(random_page_cost / 4, seq_page_cost) + INDEX_ROW_COST;
+	Cost		row_cost = index_row_cost(scan);
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
 	Cost		distance = is_toasted(rte, wanted) ? TOASTED_COST : DISTANCE_COST;
 	Cost		exact = scan->total_cost + scan->rows * distance;
@@ -420,10 +438,8 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;
 
-	if (!forbidden && lh_path_is_disabled(&search->path))
-		return NULL;
-	if (!forbidden && scan->pathtype != T_SeqScan &&
-		by_index > (exact > DEAR * row_cost ? HOPELESS_IF_DEAR : HOPELESS) * exact)
+	if (!forbidden &&
+		(lh_path_is_disabled(&search->path) || is_waste(scan, by_index / row_cost, exact / row_cost)))
 		return NULL;
 	/* to others it is no dearer than what it has in it: the index scan by itself, the exact scan */
 	alone = search->path.startup_cost +
@@ -457,10 +473,13 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	partial = rel->consider_parallel && wanted.parallel_safe ? cheapest_scan(rel->partial_pathlist) : NULL;
 	search = search_of(rel->pathlist, &wanted);
 	if (search && rel->baserestrictinfo != NIL && lh_hnsw_fills_limit())
+	{
+		/* by itself it would go on to its end, whatever that costs */
 		filtered = filtered_path(root, rel, rte, &wanted, search, scan);
+		rel->pathlist = list_delete_ptr(rel->pathlist, search);
+	}
 	if (filtered)
 	{
-		rel->pathlist = list_delete_ptr(rel->pathlist, search);
 		add_path(rel, filtered);
 		return;
 	}
