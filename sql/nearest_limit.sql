@@ -188,3 +188,16 @@ SELECT explained('SELECT i FROM f WHERE i % 1000 = 0 ORDER BY v <-> noise(5, 40)
 SELECT count(*) FROM (SELECT i FROM f WHERE i % 1000 = 0 ORDER BY v <-> noise(5, 40) LIMIT 5) a;
 DROP TABLE f, t, h, l, big;
 DROP FUNCTION differs, noise, explained;
+
+-- a partial index that has the filter in its predicate needs nobody to look on; one that has not, or not all of it, does
+CREATE TABLE part (i int, grp int, v vector(3)) USING heap;
+INSERT INTO part SELECT i, i % 10, ARRAY[i % 71, i % 53, i % 37]::vector FROM generate_series(1, 3000) i;
+CREATE INDEX part_v ON part USING hnsw (v vector_l2_ops) WHERE grp = 3;
+ANALYZE part;
+SET enable_seqscan = off;
+EXPLAIN (COSTS off) SELECT i FROM part WHERE grp = 3 ORDER BY v <-> '[1,2,3]' LIMIT 5;
+EXPLAIN (COSTS off) SELECT i FROM part WHERE grp = 3 AND i % 2 = 1 ORDER BY v <-> '[1,2,3]' LIMIT 5;
+RESET enable_seqscan;
+SET cpu_operator_cost = 1;
+SELECT count(*), bool_and(grp = 3) FROM (SELECT grp FROM part WHERE grp = 3 AND i % 4 = 3 ORDER BY v <-> '[1,2,3]' LIMIT 50) a;
+DROP TABLE part;

@@ -182,8 +182,8 @@ lh_nearest_search_heap(NearestState *s)
 #define PRIOR_ROWS		50
 
 /*
- * Which share of the rows passes the filter?  Of conditions like i % 10 = 3
- * the planner knows nothing.
+ * Which share of the index's rows passes the filter?  Of conditions like
+ * i % 10 = 3 the planner knows nothing.
  */
 double
 lh_nearest_sample(NearestState *s)
@@ -218,5 +218,5 @@ lh_nearest_sample(NearestState *s)
 	}
 	ExecClearTuple(slot);
 	table_endscan(scan);
-	return (passed + s->planned * PRIOR_ROWS) / (rows + PRIOR_ROWS);
+	return Min((passed / s->covered + s->planned * PRIOR_ROWS) / (rows + PRIOR_ROWS), 1);
 }

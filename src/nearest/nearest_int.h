@@ -29,9 +29,10 @@ enum
 	NEAREST_KEY,				/* Integer: the children's column that is compared */
 	NEAREST_KEY_ARG,			/* Integer: which argument of the distance it is */
 	NEAREST_INDEXED,			/* Boolean: the first child scans an index */
-	NEAREST_PASSING,			/* Float: share of the rows that the planner thinks pass the filter */
+	NEAREST_PASSING,			/* Float: share of the index's rows that the planner thinks pass the filter */
 	NEAREST_PATIENCE,			/* Float: rows of the index that cost as much as the exact child's scan */
-	NEAREST_PER_PASSING			/* Float: and as much as the distances of all rows of the table */
+	NEAREST_PER_PASSING,		/* Float: and as much as the distances of all rows of the index */
+	NEAREST_COVERED				/* Float: share of the table's rows that is in the index */
 };
 
 /* ---- trying an index ---- */
@@ -103,6 +104,7 @@ typedef struct NearestState
 	double		prior_rows;		/* weighs as much as so many rows of the index */
 	double		patience;
 	double		per_passing;
+	double		covered;
 
 	ExprState  *query;
 	ExprState  *limit_count;

@@ -92,6 +92,7 @@ begin(CustomScanState *css, EState *estate, int eflags)
 	s->planned = floatVal(list_nth(private, NEAREST_PASSING));
 	s->patience = floatVal(list_nth(private, NEAREST_PATIENCE));
 	s->per_passing = floatVal(list_nth(private, NEAREST_PER_PASSING));
+	s->covered = floatVal(list_nth(private, NEAREST_COVERED));
 	s->query = ExecInitExpr(linitial(plan->custom_exprs), &css->ss.ps);
 	s->limit_count = ExecInitExpr(lsecond(plan->custom_exprs), &css->ss.ps);
 	s->limit_offset = ExecInitExpr(lthird(plan->custom_exprs), &css->ss.ps);

@@ -259,9 +259,11 @@ cheapest_scan(List *paths)
 	return best;
 }
 
+/* The scan of a vector index, if there is one; best of one that has the filter in its predicate. */
 static IndexPath *
-search_of(List *paths, const Wanted *wanted)
+search_of(List *paths)
 {
+	IndexPath  *found = NULL;
 	ListCell   *lc;
 
 	foreach(lc, paths)
@@ -269,10 +271,11 @@ search_of(List *paths, const Wanted *wanted)
 		IndexPath  *path = lfirst(lc);
 
 		if (IsA(path, IndexPath) && path->path.pathtype == T_IndexScan && path->path.param_info == NULL &&
-			list_length(path->indexorderbys) == 1 && lh_hnsw_is_index(path->indexinfo))
-			return path;
+			list_length(path->indexorderbys) == 1 && lh_hnsw_is_index(path->indexinfo) &&
+			(found == NULL || list_length(path->indexinfo->indrestrictinfo) < list_length(found->indexinfo->indrestrictinfo)))
+			found = path;
 	}
-	return NULL;
+	return found;
 }
 
 /* ---- costs ---- */
@@ -300,7 +303,7 @@ exact_cost(const Wanted *wanted, const Path *scan)
 {
 	double		kept = Max(Min(2.0 * wanted->limit, scan->rows), 2);
 
-	return scan->total_cost + scan->rows * cpu_operator_cost * log2(kept);
+	return scan->total_cost + scan->rows * 2 * cpu_operator_cost * log2(kept);
 }
 
 /* ---- paths and plans ---- */
@@ -398,7 +401,7 @@ static Path *
 exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 {
 	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(wanted, scan),
-									list_make4(makeBoolean(false), number(1), number(0), number(0)));
+									list_make5(makeBoolean(false), number(1), number(0), number(0), number(1)));
 
 	lh_path_inherit_disabled(&path->path, scan);
 	return &path->path;
@@ -428,8 +431,9 @@ is_waste(const Path *scan, double by_index, double exact)
 static Path *
 filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Wanted *wanted, IndexPath *search, Path *scan)
 {
-	double		passing = rel->tuples > 0 ? Min(rel->rows / rel->tuples, 1) : 1;
-	double		tries = Min(wanted->limit / Max(passing, 1e-9), rel->tuples);
+	double		tuples = Max(Min(search->indexinfo->tuples, rel->tuples), 1);
+	double		passing = Min(rel->rows / tuples, 1);
+	double		tries = Min(wanted->limit / Max(passing, 1e-9), tuples);
 	Cost		row_cost = index_row_cost(scan);
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
 	Cost		distance = is_toasted(rte, wanted) ? TOASTED_COST : DISTANCE_COST;
@@ -445,9 +449,9 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	alone = search->path.startup_cost +
 		(search->path.total_cost - search->path.startup_cost) * Min(wanted->limit / Max(rel->rows, 1), 1);
 	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, Min(by_index, exact_cost(wanted, scan))),
-						list_make4(makeBoolean(true), number(passing),
+						list_make5(makeBoolean(true), number(passing),
 								   number(forbidden ? 1e18 : scan->total_cost / row_cost),
-								   number(Max(rel->tuples, 1) * distance / row_cost)));
+								   number(tuples * distance / row_cost), number(tuples / Max(rel->tuples, 1))));
 	path->path.parallel_safe &= search->path.parallel_safe;
 	path->path.parallel_workers = 0;
 	lh_path_inherit_disabled(&path->path, &search->path);
@@ -471,8 +475,8 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 	scan = cheapest_scan(rel->pathlist);
 	scan = scan ? copy_of(scan) : create_seqscan_path(root, rel, NULL, 0);
 	partial = rel->consider_parallel && wanted.parallel_safe ? cheapest_scan(rel->partial_pathlist) : NULL;
-	search = search_of(rel->pathlist, &wanted);
-	if (search && rel->baserestrictinfo != NIL && lh_hnsw_fills_limit())
+	search = search_of(rel->pathlist);
+	if (search && search->indexinfo->indrestrictinfo != NIL && lh_hnsw_fills_limit())
 	{
 		/* by itself it would go on to its end, whatever that costs */
 		filtered = filtered_path(root, rel, rte, &wanted, search, scan);
@@ -484,7 +488,7 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		return;
 	}
 	/* an index answers an unknown LIMIT better than its cost tells */
-	if (search && !wanted.limit_is_known && rel->baserestrictinfo == NIL)
+	if (search && !wanted.limit_is_known && search->indexinfo->indrestrictinfo == NIL)
 		return;
 	add_path(rel, exact_path(root, rel, &wanted, scan));
 	if (partial)
