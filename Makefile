@@ -12,7 +12,7 @@ PG_CONFIG ?= pg_config
 top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
 HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
-	interop interop-jvm bench bench-vector fuzz tools coverage suite-pgvector \
+	interop interop-jvm clients bench bench-vector fuzz tools coverage suite-pgvector \
 	coreregress coreisolation sqlsmith suite-contrib suite-django suite-sqlalchemy \
 	installcheck-assert installcheck-discard
 

@@ -9,7 +9,7 @@ cd "$LH_ROOT"
 # The goals and the jobserver of the calling make are not meant for the suites.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 passed=0 failed=0 summary=()
-for suite in ${SUITES:-stage lint lint-selftest unit installcheck tapcheck interop}; do
+for suite in ${SUITES:-stage lint lint-selftest unit installcheck tapcheck interop clients}; do
 	say "=== make $suite"
 	log=$LH_BUILD/check-$suite.log status=0 begin=$SECONDS
 	nice make --no-print-directory "$suite" </dev/null 2>&1 | tee "$log" || status=$?

@@ -31,7 +31,7 @@ common_folder() {
 
 # Copy the server's tree and lay build/stage (or $LH_STAGE) over it.
 copy_server() {
-	local bin lib share from
+	local bin lib share from dir
 	bin=$("$PG_CONFIG" --bindir) lib=$("$PG_CONFIG" --pkglibdir) share=$("$PG_CONFIG" --sharedir)
 	from=$(common_folder "$bin" "$lib" "$share")
 	mkdir -p "$LH_WORK/pg/${lib#"$from"/}"

@@ -56,6 +56,9 @@ interop: stage tools
 interop-jvm: stage
 	test/interop/run --jvm
 
+clients: stage
+	test/clients/run
+
 suite-pgvector: stage
 	test/suites/pgvector/run
 

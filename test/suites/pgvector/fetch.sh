@@ -1,6 +1,6 @@
 #!/bin/bash
 # fetch.sh - pgvector 0.8.0's source, tests included, from Debian trixie into
-# build/pgvector/src, and pgvector-python's into build/pgvector/python.
+# build/pgvector/src.
 #
 # apt gets a configuration of its own, so that the machine's sources and lists
 # stay as they are.  What is there already is not fetched again.
@@ -24,17 +24,6 @@ fetch_source() {
 	rm -rf "$dir/apt"
 }
 
-fetch_python() {
-	python3 -m venv "$dir/venv"
-	"$dir/venv/bin/pip" install -q --disable-pip-version-check -r "$(dirname "$0")/requirements.txt"
-	"$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary :all: -d "$dir" pgvector==0.5.1
-	rm -rf "$dir/python"
-	mkdir "$dir/python"
-	tar -xzf "$dir/pgvector-0.5.1.tar.gz" -C "$dir/python" --strip-components=1
-}
-
 mkdir -p "$dir"
 [ -d "$dir/src" ] || fetch_source >"$dir/fetch.log" 2>&1 </dev/null ||
 	{ tail -5 "$dir/fetch.log"; die "pgvector's source could not be fetched from Debian"; }
-[ -d "$dir/python" ] || fetch_python >"$dir/pip.log" 2>&1 </dev/null ||
-	{ tail -5 "$dir/pip.log"; die "pgvector-python could not be fetched from PyPI"; }
