@@ -85,6 +85,13 @@ extern uint64 lh_metapage_change(Relation rel);
 extern void lh_metapage_note_change(Relation rel);
 
 /*
+ * Only rows with ids below may have been deleted in bulk; 0: none ever was.
+ * It never goes back.  To be noted before the entry is inserted.
+ */
+extern uint64 lh_metapage_bulk_end(Relation rel);
+extern void lh_metapage_note_bulk(Relation rel, uint64 end);
+
+/*
  * Row ids are settled when all transactions that might have got one below have
  * ended before the horizon: a row that is nowhere then, never will be
  * anywhere.  _settle moves the border on, if it can, and returns it.

@@ -51,6 +51,7 @@
  *     80    8  row ids below this will be when all transactions before
  *     88    8  this full transaction id have ended
  *     96    8  full transaction id that last took files out of the table; 0 none
+ *    104    8  row ids from here on have never been deleted in bulk
  */
 typedef struct MetaPageDisk
 {
@@ -68,9 +69,10 @@ typedef struct MetaPageDisk
 	uint64		pending_row_id;
 	uint64		pending_xid;
 	uint64		changer;
+	uint64		bulk_end;
 } MetaPageDisk;
 
-StaticAssertDecl(sizeof(MetaPageDisk) == 104, "metapage layout is on disk");
+StaticAssertDecl(sizeof(MetaPageDisk) == 112, "metapage layout is on disk");
 
 #define METAPAGE_MAGIC		0x4C4B4831	/* "LKH1" */
 #define METAPAGE_VERSION	1
@@ -286,6 +288,8 @@ log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)
 	meta->next_row_id = meta->logged_row_id;
 	meta->database = rel->rd_node.dbNode;
 	meta->file = rel->rd_node.relNode;
+	/* pages of an earlier version end before the last fields, which are 0 there */
+	((PageHeader) BufferGetPage(buffer))->pd_lower = (char *) (meta + 1) - (char *) BufferGetPage(buffer);
 	MarkBufferDirty(buffer);
 	if (RelationNeedsWAL(rel))
 		log_newpage_buffer(buffer, true);
@@ -367,6 +371,35 @@ lh_metapage_change(Relation rel)
 
 	ReleaseBuffer(buffer);
 	return change;
+}
+
+/* Likewise; and whose gate we have passed has written it before (storage/gate.c). */
+uint64
+lh_metapage_bulk_end(Relation rel)
+{
+	Buffer		buffer = ReadBuffer(rel, METAPAGE_BLKNO);
+	uint64		end = *(volatile uint64 *) &PageGetMeta(BufferGetPage(buffer))->bulk_end;
+
+	ReleaseBuffer(buffer);
+	return end;
+}
+
+void
+lh_metapage_note_bulk(Relation rel, uint64 end)
+{
+	Buffer		buffer;
+	MetaPageDisk *meta;
+
+	if (lh_metapage_bulk_end(rel) >= end)
+		return;
+	buffer = lock_metapage(rel, BUFFER_LOCK_EXCLUSIVE);
+	meta = PageGetMeta(BufferGetPage(buffer));
+	if (meta->bulk_end < end)
+	{
+		meta->bulk_end = end;
+		log_metapage(rel, buffer, meta->next_row_id);
+	}
+	UnlockReleaseBuffer(buffer);
 }
 
 bool

@@ -216,4 +216,8 @@ extern void lh_accum_datum(LhAccum *accum, Datum value, bool isnull);
 extern void lh_accum_rows(LhAccum *accum, int64 n); /* of count(*) */
 extern Datum lh_accum_result(LhAccum *accum, bool *isnull);
 
+/* ---- rows that a DELETE is about to delete (exec_lookahead.c) ---- */
+
+extern void lh_lookahead_init(void);
+
 #endif							/* LH_EXEC_INT_H */

@@ -241,4 +241,5 @@ lh_exec_init(void)
 	set_rel_pathlist_hook = pathlist_hook;
 	previous_upper = create_upper_paths_hook;
 	create_upper_paths_hook = upper_hook;
+	lh_lookahead_init();
 }

@@ -97,8 +97,9 @@ lh_dead_rows(Relation rel, Snapshot snapshot, LhRowRange *rows)
 {
 	LhDeltaSummary summary;
 	LhIdSet		dead = {0};
+	LhRowIdArray all = {0};
 	LhTombstoneScan *scan;
-	const LhTombstone *tombstone;
+	uint64		row_id;
 
 	*rows = (LhRowRange) {0, LH_MAX_ROW_ID};
 	if (!lh_delta_exists(rel) || lh_delta_is_empty(rel))
@@ -107,15 +108,17 @@ lh_dead_rows(Relation rel, Snapshot snapshot, LhRowRange *rows)
 	if (lh_delta_summarize(rel, snapshot, true, &summary))
 	{
 		*rows = summary.rows;
-		dead.ids = summary.dead;
-		dead.n = dead.max = summary.n_dead;
+		lh_summary_dead(&summary, 0, LH_MAX_ROW_ID, &all);
+		dead.ids = all.ids;
+		dead.n = all.n;
+		dead.max = all.max;
 		return dead;
 	}
 	scan = lh_tombstone_scan_begin(rel, snapshot, 0, LH_MAX_ROW_ID);
-	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
+	while (lh_tombstone_scan_next(scan, &row_id))
 	{
 		CHECK_FOR_INTERRUPTS();
-		lh_id_set_add(&dead, tombstone->row_id);
+		lh_id_set_add(&dead, row_id);
 	}
 	lh_tombstone_scan_end(scan);
 	return dead;
@@ -125,20 +128,25 @@ void
 lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *rows)
 {
 	LhTombstoneScan *scan;
-	const LhTombstone *tombstone;
+	SnapshotData current;
+	uint64		row_id;
 	int64		i = 0;
 	int64		dropped = 0;
 
 	if (rows->n == 0)
 		return;
 	lh_metapage_note_removal(rel);
-	scan = lh_tombstone_scan_begin(rel, snapshot, rows->ids[0], rows->ids[rows->n - 1]);
-	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
+	/* what was dropped before in this transaction may have left entries with the rest of their rows */
+	CommandCounterIncrement();
+	current = *snapshot;
+	current.curcid = GetCurrentCommandId(false);
+	scan = lh_tombstone_scan_begin(rel, &current, rows->ids[0], rows->ids[rows->n - 1]);
+	while (lh_tombstone_scan_next(scan, &row_id))
 	{
 		CHECK_FOR_INTERRUPTS();
-		while (i < rows->n && rows->ids[i] < tombstone->row_id)
+		while (i < rows->n && rows->ids[i] < row_id)
 			i++;
-		if (i == rows->n || rows->ids[i] != tombstone->row_id)
+		if (i == rows->n || rows->ids[i] != row_id)
 			continue;
 		lh_tombstone_scan_delete(scan);
 		dropped++;

@@ -129,15 +129,15 @@ delta_index_range(DeltaIndex *index, uint64 low, uint64 high)
 	index_rescan(index->scan, keys, 3, NULL, 0);
 }
 
-static bool
-judge_entry(DeltaIndex *index)
+bool
+delta_index_judge(DeltaIndex *index, Snapshot snapshot)
 {
 	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) index->slot;
 	bool		visible;
 
 	LockBuffer(slot->buffer, BUFFER_LOCK_SHARE);
-	visible = HeapTupleSatisfiesVisibility(slot->base.tuple, index->judge, slot->buffer);
-	HeapCheckForSerializableConflictOut(visible, index->toast, slot->base.tuple, slot->buffer, index->judge);
+	visible = HeapTupleSatisfiesVisibility(slot->base.tuple, snapshot, slot->buffer);
+	HeapCheckForSerializableConflictOut(visible, index->toast, slot->base.tuple, slot->buffer, snapshot);
 	LockBuffer(slot->buffer, BUFFER_LOCK_UNLOCK);
 	return visible;
 }
@@ -151,7 +151,7 @@ delta_index_next(DeltaIndex *index, ScanDirection direction)
 
 	do
 		found = index_getnext_slot(index->scan, direction, index->slot);
-	while (found && index->judge != NULL && !judge_entry(index));
+	while (found && index->judge != NULL && !delta_index_judge(index, index->judge));
 	MemoryContextSwitchTo(old);
 	return found ? ((BufferHeapTupleTableSlot *) index->slot)->base.tuple : NULL;
 }
@@ -306,7 +306,7 @@ lh_delta_complete_speculative(Relation rel, uint64 row_id, bool succeeded)
 
 	delta_borrow(rel, RowExclusiveLock, &delta);
 	delta_index_begin(&index, &delta, SnapshotAny);
-	delta_index_range(&index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_LINEAGE - 1));
+	delta_index_range(&index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_BULK - 1));
 	while ((tuple = delta_index_next(&index, ForwardScanDirection)) != NULL)
 	{
 		ItemPointerData tid = tuple->t_self;
@@ -339,7 +339,7 @@ lh_delta_is_empty(Relation rel)
 	return blocks == 0;
 }
 
-/* Each row has one chunk with number 0, each deleted row one tombstone. */
+/* Each row has one chunk with number 0, each deleted row one mark. */
 int64
 lh_delta_count(Relation rel, Snapshot snapshot)
 {
@@ -354,12 +354,19 @@ lh_delta_count(Relation rel, Snapshot snapshot)
 	scan = table_beginscan_strat(toast, snapshot, 0, NULL, true, false);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
-		uint64		kind = delta_key(toast, tuple) & KIND_MASK;
+		uint64		key = delta_key(toast, tuple);
+		uint64		kind = key & KIND_MASK;
+		LhBulk		bulk;
 
 		if (kind == 0)
 			count++;
 		else if (kind == KIND_TOMBSTONE)
 			count--;
+		else if (is_bulk_key(key))
+		{
+			bulk_read(toast, tuple, &bulk);
+			count -= lh_bulk_count(&bulk);
+		}
 	}
 	table_endscan(scan);
 	table_close(toast, AccessShareLock);

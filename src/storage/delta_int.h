@@ -11,8 +11,9 @@
  *	  key = row id << 22 | what it is
  *	  chunk_id = key >> 31, chunk_seq = key & 0x7fffffff, chunk_data = bytes
  *
- * Below LH_KIND_LINEAGE "what" is the number of a chunk of the row.  The marks
- * come after all chunks of their row.
+ * Below KIND_BULK "what" is the number of a chunk of the row.  The marks come
+ * after all chunks of their row; entries for many deleted rows (bulk.c) stand
+ * at the first row of their block.
  */
 #ifndef LH_DELTA_INT_H
 #define LH_DELTA_INT_H
@@ -37,6 +38,7 @@
 #define KIND_TOMBSTONE	KIND_MASK			/* LhTombstoneDisk */
 #define KIND_LOCK		(KIND_MASK - 1)		/* no data: its xmax says who locks the row */
 #define KIND_LINEAGE	(KIND_MASK - 2)		/* ancestors of a row that is in a file */
+#define KIND_BULK		(KIND_MASK - 2047)	/* + number of the first row that it buries: bits of LhBulk */
 
 #define ROW_KEY(row_id, kind)	(((row_id) << KIND_BITS) | (kind))
 
@@ -128,5 +130,37 @@ typedef enum XminState
 } XminState;
 
 extern XminState delta_xmin_state(HeapTuple tuple);
+
+/* Does the snapshot see the entry that delta_index_next() returned for SnapshotAny? */
+extern bool delta_index_judge(DeltaIndex *index, Snapshot snapshot);
+
+/* ---- entries for many deleted rows (bulk.c) ---- */
+
+static inline bool
+is_bulk_key(uint64 key)
+{
+	return (key & KIND_MASK) >= KIND_BULK && (key & KIND_MASK) < KIND_BULK + LH_BULK_ROWS;
+}
+
+extern void bulk_read(Relation toast, HeapTuple tuple, LhBulk *bulk);
+extern void bulk_put(Delta *delta, const LhBulk *bulk, CommandId cid);
+
+/* The range of keys in which entries that bury the row lie; asks also for others. */
+extern void bulk_index_range(DeltaIndex *index, uint64 row_id);
+
+/* ---- gates of blocks of rows (gate.c) ---- */
+
+extern void gate_pass(Relation rel, uint64 row_id);
+extern void gate_leave(Relation rel, uint64 row_id);
+extern void gate_shut(Relation rel, uint64 row_id);
+extern void gate_open(Relation rel, uint64 row_id);
+
+/* Leaves the gate but stays with the row, in its critical section; _return: is in the gate again. */
+extern void gate_leave_staying(Relation rel, uint64 row_id);
+extern void gate_return(Relation rel, uint64 row_id);
+extern void gate_forget_stayed(void);
+
+/* Puts rows that somebody stays with into `out` instead; in the shut gate. */
+extern void gate_leave_out_stayed(Relation rel, LhBulk *rows, LhBulk *out);
 
 #endif							/* LH_DELTA_INT_H */

@@ -1,6 +1,6 @@
 /*
  * delta_scan.c
- *	  Rows of the delta by row id, and the tombstones of a range of rows.
+ *	  Rows of the delta by row id.
  *
  * One ordered scan of the delta's index gives the chunks of a row and then its
  * marks, or the other way round.  The scan looks one entry ahead to know that
@@ -237,7 +237,7 @@ next_row_id(LhDeltaScan *scan, ScanDirection direction, Assembly *a)
 			scan->row.dead = scan->saw_tombstone = true;
 			remember_tid(scan, &tuple->t_self);
 		}
-		else if (kind < KIND_LINEAGE)
+		else if (kind < KIND_BULK)
 			place_chunk(scan, key, tuple, a);
 	}
 	scan->on_row = started;
@@ -288,69 +288,5 @@ lh_delta_scan_end(LhDeltaScan *scan)
 	MemoryContextDelete(scan->row_cxt);
 	if (scan->tids != NULL)
 		pfree(scan->tids);
-	pfree(scan);
-}
-
-/* ---- tombstones ---- */
-
-struct LhTombstoneScan
-{
-	Delta		delta;
-	DeltaIndex	index;
-	uint64		low;
-	uint64		high;
-	LhTombstone tombstone;
-};
-
-LhTombstoneScan *
-lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last)
-{
-	LhTombstoneScan *scan = palloc0(sizeof(LhTombstoneScan));
-
-	scan->low = ROW_KEY(first, 0);
-	scan->high = ROW_KEY(last, KIND_MASK);
-	delta_open(rel, AccessShareLock, &scan->delta);
-	delta_index_begin(&scan->index, &scan->delta, snapshot);
-	delta_index_range(&scan->index, scan->low, scan->high);
-	return scan;
-}
-
-const LhTombstone *
-lh_tombstone_scan_next(LhTombstoneScan *scan)
-{
-	HeapTuple	tuple;
-
-	while ((tuple = delta_index_next(&scan->index, ForwardScanDirection)) != NULL)
-	{
-		uint64		key = delta_key(scan->delta.toast, tuple);
-		LhTombstoneDisk disk;
-
-		CHECK_FOR_INTERRUPTS();
-		if (key > scan->high)
-			break;
-		if (key < scan->low || (key & KIND_MASK) != KIND_TOMBSTONE)
-			continue;
-		memcpy(&disk, VARDATA_ANY(delta_data(scan->delta.toast, tuple)), sizeof(disk));
-		scan->tombstone.row_id = key >> KIND_BITS;
-		scan->tombstone.successor = disk.successor;
-		scan->tombstone.kind = disk.kind;
-		scan->tombstone.xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-		scan->tombstone.tid = tuple->t_self;
-		return &scan->tombstone;
-	}
-	return NULL;
-}
-
-void
-lh_tombstone_scan_delete(LhTombstoneScan *scan)
-{
-	simple_heap_delete(scan->delta.toast, &scan->tombstone.tid);
-}
-
-void
-lh_tombstone_scan_end(LhTombstoneScan *scan)
-{
-	delta_index_end(&scan->index);
-	delta_close(&scan->delta, AccessShareLock);
 	pfree(scan);
 }

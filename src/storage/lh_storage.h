@@ -84,25 +84,56 @@ typedef enum LhTombstoneKind
 	LH_TOMB_MOVED				/* to another partition */
 } LhTombstoneKind;
 
-typedef struct LhTombstone
+/* Some rows of a block of consecutive row ids, which are deleted together (bulk.c). */
+#define LH_BULK_ROWS	1024
+
+typedef struct LhBulk
 {
-	uint64		row_id;
-	uint64		successor;		/* of LH_TOMB_UPDATED* */
-	LhTombstoneKind kind;
-	TransactionId xmin;			/* who buried it */
-	ItemPointerData tid;		/* of the entry */
-} LhTombstone;
+	uint64		first;			/* row id of bit 0; a multiple of LH_BULK_ROWS */
+	uint64		bits[LH_BULK_ROWS / 64];
+} LhBulk;
+
+#define LH_BULK_FIRST(row_id)	((row_id) - (row_id) % LH_BULK_ROWS)
+
+static inline bool
+lh_bulk_has(const LhBulk *bulk, uint64 row_id)
+{
+	return (bulk->bits[row_id % LH_BULK_ROWS / 64] >> (row_id % 64)) & 1;
+}
+
+static inline void
+lh_bulk_set(LhBulk *bulk, uint64 row_id)
+{
+	bulk->bits[row_id % LH_BULK_ROWS / 64] |= UINT64CONST(1) << (row_id % 64);
+}
+
+static inline void
+lh_bulk_clear(LhBulk *bulk, uint64 row_id)
+{
+	bulk->bits[row_id % LH_BULK_ROWS / 64] &= ~(UINT64CONST(1) << (row_id % 64));
+}
+
+extern int	lh_bulk_count(const LhBulk *bulk);
+
+/* Moves *row_id on to the first row in it that is not below; false if there is none. */
+extern bool lh_bulk_next(const LhBulk *bulk, uint64 *row_id);
+
+/* Does the snapshot see that a row was deleted together with others? */
+extern bool lh_bulk_hides(Relation rel, uint64 row_id, Snapshot snapshot);
 
 /*
- * Tombstones that a snapshot sees, of rows from `first` to `last` in the order
- * of row ids, wherever the rows are.  For every snapshot, a row that is still
- * counted in the delta or in a file, yet dead, has exactly one mark.
+ * Dead rows that a snapshot sees, by tombstones and by entries for many, from
+ * `first` to `last` in the order of row ids, wherever the rows are.  For every
+ * snapshot, a row that is still counted in the delta or in a file, yet dead,
+ * has exactly one mark.
  */
 typedef struct LhTombstoneScan LhTombstoneScan;
 
 extern LhTombstoneScan *lh_tombstone_scan_begin(Relation rel, Snapshot snapshot, uint64 first, uint64 last);
-extern const LhTombstone *lh_tombstone_scan_next(LhTombstoneScan *scan);
-extern void lh_tombstone_scan_delete(LhTombstoneScan *scan);	/* the one last returned */
+extern bool lh_tombstone_scan_next(LhTombstoneScan *scan, uint64 *row_id);
+
+/* The mark of the row last returned; takes effect with _end at the latest.  For the publisher. */
+extern void lh_tombstone_scan_delete(LhTombstoneScan *scan);
 extern void lh_tombstone_scan_end(LhTombstoneScan *scan);
 
 /* From one row id to another; none if first > last. */
@@ -118,7 +149,22 @@ typedef struct LhDeltaSummary
 	LhRowRange	rows;			/* the delta has no others, dead ones included */
 	int64		n_dead;
 	uint64	   *dead;			/* row ids with tombstones, ascending; palloc'd */
+	int64		n_bulk;
+	LhBulk	   *bulk;			/* and these, by their first row ids; palloc'd */
 } LhDeltaSummary;
+
+/* Row ids in ascending order. */
+typedef struct LhRowIdArray
+{
+	int64		n;
+	int64		max;
+	uint64	   *ids;			/* NULL, or in a context where it grows */
+} LhRowIdArray;
+
+extern void lh_row_id_array_add(LhRowIdArray *rows, uint64 row_id);
+
+/* Dead rows from `first` to `last`; `rows` is emptied before. */
+extern void lh_summary_dead(const LhDeltaSummary *summary, uint64 first, uint64 last, LhRowIdArray *rows);
 
 /* False: not for such a delta, or transaction.  !thoroughly: only where it is cheap. */
 extern bool lh_delta_summarize(Relation rel, Snapshot snapshot, bool thoroughly, LhDeltaSummary *summary);
@@ -188,6 +234,14 @@ extern TM_Result lh_row_hold(LhMarks *marks, uint64 row_id, CommandId cid, LockT
 extern bool lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks *m);
 extern void lh_row_hold_forget(void);	/* a (sub)transaction has ended, its locks are gone */
 
+/*
+ * Deletes rows of a block at once, except those that must be deleted one by
+ * one, if there are `least` or more.  Leaves in *rows what it has deleted.  If
+ * it comes upon rows that may have to wait for another transaction, it puts
+ * these into *waits, and does nothing.
+ */
+extern void lh_rows_bury(LhMarks *marks, LhBulk *rows, LhBulk *waits, CommandId cid, int least);
+
 /* Has this transaction locked the row that m describes FOR UPDATE? */
 extern bool lh_row_held_for_update(LhMarks *marks, const LhRowMarks *m);
 
@@ -199,6 +253,28 @@ extern void lh_lineage_of_successor(LhMarks *marks, uint64 row_id, const LhRowMa
 
 /* A row leaves the delta: keeps what of its lineage still matters.  For the publisher. */
 extern void lh_lineage_keep(LhMarks *marks, uint64 row_id, const LhLineage *lineage);
+
+/* ---- rows that a statement is about to delete (bulk_delete.c) ---- */
+
+extern int	lh_bulk_delete_rows;
+
+typedef struct LhRowAhead
+{
+	Oid			relid;
+	uint64		row_id;
+} LhRowAhead;
+
+/*
+ * The statement with this command id will delete these rows one by one, and
+ * all of them, before anybody else than the executor has his say.  They are
+ * forgotten when `cxt` is reset; the array is sorted.
+ */
+extern void lh_bulk_announce(MemoryContext cxt, CommandId cid, LhRowAhead *rows, int n);
+
+/* The first deletion of such a row; false: it must be deleted as any other. */
+extern bool lh_bulk_delete_row(Relation rel, uint64 row_id, CommandId cid);
+
+extern void lh_gate_init(void);
 
 /* ---- which rows this transaction has locked (own_lock.c) ---- */
 
@@ -532,6 +608,12 @@ extern void lh_statement_insert(Relation rel, TupleTableSlot *slot, CommandId ci
 /* The same into a file, as a row that another transaction has inserted. */
 extern void lh_statement_copy(Relation rel, TupleTableSlot *slot, TransactionId xmin, CommandId cid);
 
+/*
+ * What a row of this statement will need that may have to wait: before the
+ * critical section of the row that it supersedes.
+ */
+extern void lh_statement_prepare(Relation rel, CommandId cid);
+
 /* The same into the delta, as what supersedes another row, or speculatively. */
 extern uint64 lh_statement_insert_delta(Relation rel, TupleTableSlot *slot, const LhLineage *lineage,
 										CommandId cid, uint32 token);
@@ -547,6 +629,10 @@ extern void lh_statement_sync(Relation rel, Snapshot snapshot);
 /* A table being rewritten is written through a transient relation: same uuid. */
 extern void lh_adopt_identity(Relation rel);
 extern void lh_statement_set_depth(int depth);
+
+/* Or is the executor to stop after some rows that it returns?  _set returns what was before. */
+extern bool lh_statement_runs_to_end(void);
+extern bool lh_statement_set_runs_to_end(bool to_end);
 extern int	lh_statement_depth(void);
 
 /*

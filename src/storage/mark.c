@@ -16,7 +16,9 @@
  *
  * Nobody may see the marks of a row, judge them and leave his own, while
  * another does so: that is a critical section, under a heavyweight lock made
- * from the row's TID, and never held while waiting.
+ * from the row's TID, and never held while waiting.  Many rows of a block are
+ * buried by one entry (bulk.c) while the block's gate is shut (gate.c), which
+ * all critical sections of its rows pass.
  *
  * An update moves no locks: the newer row names its ancestors, and who locks
  * or deletes it asks their lock tuples as well.
@@ -59,6 +61,7 @@ enter_critical(Relation rel, uint64 row_id)
 
 	set_critical_tag(&tag, rel, row_id);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	gate_pass(rel, row_id);
 }
 
 static void
@@ -66,6 +69,7 @@ leave_critical(Relation rel, uint64 row_id)
 {
 	LOCKTAG		tag;
 
+	gate_leave(rel, row_id);
 	set_critical_tag(&tag, rel, row_id);
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }
@@ -196,6 +200,44 @@ take_first_chunk(LhMarks *marks, uint64 row_id, HeapTuple tuple, XminState state
 						  HeapTupleHeaderGetXmin(tuple->t_data), HeapTupleHeaderGetRawCommandId(tuple->t_data));
 }
 
+static void
+take_deleter(LhRowMarks *m, HeapTuple tuple, XminState state, const LhTombstoneDisk *disk)
+{
+	m->deleter = who_of(state);
+	m->delete_xid = HeapTupleHeaderGetXmin(tuple->t_data);
+	m->delete_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
+	m->successor = disk->successor;
+	m->kind = disk->kind;
+}
+
+/*
+ * Entries for many that bury the row.  The publisher, when he drops some of
+ * the rows, writes the others anew; then the old entry, whoever deletes it,
+ * tells who has buried the row.
+ */
+static void
+look_at_bulk(LhMarks *marks, uint64 row_id, LhRowMarks *m)
+{
+	static const LhTombstoneDisk deleted = {0, LH_TOMB_DELETED, 0};
+	HeapTuple	tuple;
+
+	bulk_index_range(&marks->index, row_id);
+	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
+	{
+		LhBulk		bulk;
+		XminState	state;
+
+		if (!is_bulk_key(delta_key(marks->delta.toast, tuple)))
+			continue;
+		bulk_read(marks->delta.toast, tuple, &bulk);
+		if (bulk.first != LH_BULK_FIRST(row_id) || !lh_bulk_has(&bulk, row_id))
+			continue;
+		state = delta_xmin_state(tuple);
+		if (state != XMIN_ABORTED && m->deleter != LH_WHO_COMMITTED)
+			take_deleter(m, tuple, state, &deleted);
+	}
+}
+
 void
 lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 {
@@ -235,13 +277,12 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 			LhTombstoneDisk disk;
 
 			memcpy(&disk, VARDATA_ANY(delta_data(marks->delta.toast, tuple)), sizeof(disk));
-			m->deleter = who_of(state);
-			m->delete_xid = HeapTupleHeaderGetXmin(tuple->t_data);
-			m->delete_cid = state == XMIN_OWN ? HeapTupleHeaderGetCmin(tuple->t_data) : InvalidCommandId;
-			m->successor = disk.successor;
-			m->kind = disk.kind;
+			take_deleter(m, tuple, state, &disk);
 		}
 	}
+	/* rows of the delta are buried one by one */
+	if (m->deleter == LH_WHO_NOBODY && !m->in_delta && row_id < lh_metapage_bulk_end(marks->rel))
+		look_at_bulk(marks, row_id, m);
 	ExecClearTuple(marks->index.slot);
 }
 
@@ -683,7 +724,7 @@ lh_row_end_change(LhMarks *marks, uint64 row_id)
 /*
  * A lock that is followed by our own update of the row, with nothing between
  * them that could wait for anybody, need not be one: the critical section is
- * not left in between.  Who comes along waits for it as he would have for the
+ * not left in between, only the gate.  Who comes along waits for it as he would have for the
  * critical section of the update alone.  An error ends it with the
  * (sub)transaction, as it would end the lock.
  */
@@ -713,6 +754,7 @@ lh_row_hold(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
 		leave_critical(marks->rel, row_id);
 		return lh_row_lock(marks, row_id, cid, mode, LockWaitBlock, m, failure);
 	}
+	gate_leave_staying(marks->rel, row_id);
 	held.owner = CurrentResourceOwner;
 	held.storage_id = marks->storage_id;
 	held.row_id = row_id;
@@ -727,6 +769,7 @@ lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks 
 	if (held.owner == NULL || held.owner != CurrentResourceOwner ||
 		held.row_id != row_id || held.storage_id != marks->storage_id)
 		return false;
+	gate_return(marks->rel, row_id);
 	held.owner = NULL;
 	*mode = held.mode;
 	*m = held.m;
@@ -736,6 +779,8 @@ lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks 
 void
 lh_row_hold_forget(void)
 {
+	if (held.owner != NULL)
+		gate_forget_stayed();
 	held.owner = NULL;
 }
 
@@ -747,6 +792,126 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
 	lh_own_dead_add(marks->rel, row_id, cid);
 	lh_own_lock_remove(marks->storage_id, row_id);
+}
+
+/* What an entry of the delta means to who wants to delete its row together with others. */
+typedef enum InTheWay
+{
+	NOT_IN_THE_WAY,
+	FOR_ONE_BY_ONE,				/* its row is deleted as any other */
+	MAY_HAVE_TO_WAIT			/* for who is behind it, and must not have deleted later rows then */
+} InTheWay;
+
+static InTheWay
+ask_marker(XminState state)
+{
+	return state == XMIN_ABORTED ? NOT_IN_THE_WAY : state == XMIN_RUNNING ? MAY_HAVE_TO_WAIT : FOR_ONE_BY_ONE;
+}
+
+/* Rows that are in the delta for anybody go one by one. */
+static InTheWay
+ask_first_chunk(LhMarks *marks, HeapTuple tuple)
+{
+	TransactionId mover = mover_of(tuple);
+	DeltaRowDisk header;
+
+	if (TransactionIdIsNormal(mover) && GlobalVisTestIsRemovableXid(GlobalVisTestFor(marks->rel), mover))
+		return NOT_IN_THE_WAY;
+	memcpy(&header, VARDATA_ANY(delta_data(marks->delta.toast, tuple)), sizeof(header));
+	return header.n_ancestors > 0 ? MAY_HAVE_TO_WAIT : FOR_ONE_BY_ONE;
+}
+
+static InTheWay
+ask_entry(LhMarks *marks, HeapTuple tuple, uint64 kind)
+{
+	LhRowMarks	m;
+
+	switch (kind)
+	{
+		case KIND_TOMBSTONE:
+			return ask_marker(delta_xmin_state(tuple));
+		case KIND_LINEAGE:
+			return delta_xmin_state(tuple) == XMIN_ABORTED ? NOT_IN_THE_WAY : MAY_HAVE_TO_WAIT;
+		case KIND_LOCK:
+			m.lock_tid = tuple->t_self;
+			if (is_swept(tuple))
+				return NOT_IN_THE_WAY;
+			return is_locked(marks, &m) ? MAY_HAVE_TO_WAIT : holds_lock(marks, &m, false) ? FOR_ONE_BY_ONE : NOT_IN_THE_WAY;
+		case 0:
+			return ask_first_chunk(marks, tuple);
+		default:
+			return NOT_IN_THE_WAY;	/* what the first chunk says holds for all */
+	}
+}
+
+static void
+move_bits(LhBulk *from, LhBulk *to, const LhBulk *which)
+{
+	for (int i = 0; i < lengthof(from->bits); i++)
+	{
+		if (to != NULL)
+			to->bits[i] |= from->bits[i] & which->bits[i];
+		from->bits[i] &= ~which->bits[i];
+	}
+}
+
+/* Takes out of `rows` what has to go one by one, and puts those that may have to wait into `waits`. */
+static void
+leave_free(LhMarks *marks, LhBulk *rows, LhBulk *waits)
+{
+	uint64		last = rows->first + LH_BULK_ROWS - 1;
+	HeapTuple	tuple;
+
+	delta_index_range(&marks->index, ROW_KEY(rows->first, 0), ROW_KEY(last, KIND_MASK));
+	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
+	{
+		uint64		key = delta_key(marks->delta.toast, tuple);
+		uint64		row_id = key >> KIND_BITS;
+		LhBulk		which = {rows->first};
+		InTheWay	answer;
+
+		if (row_id < rows->first || row_id > last)
+			continue;
+		if (is_bulk_key(key))
+		{
+			bulk_read(marks->delta.toast, tuple, &which);
+			answer = ask_marker(delta_xmin_state(tuple));
+		}
+		else if (lh_bulk_has(rows, row_id))
+		{
+			lh_bulk_set(&which, row_id);
+			answer = ask_entry(marks, tuple, key & KIND_MASK);
+		}
+		else
+			continue;
+		if (answer != NOT_IN_THE_WAY)
+			move_bits(rows, answer == MAY_HAVE_TO_WAIT ? waits : NULL, &which);
+	}
+	ExecClearTuple(marks->index.slot);
+}
+
+void
+lh_rows_bury(LhMarks *marks, LhBulk *rows, LhBulk *waits, CommandId cid, int least)
+{
+	LhBulk		left = *rows;
+
+	memset(waits, 0, sizeof(*waits));
+	(void) GetCurrentTransactionId();
+	gate_shut(marks->rel, rows->first);
+	gate_leave_out_stayed(marks->rel, &left, waits);
+	leave_free(marks, &left, waits);
+	if (lh_bulk_count(waits) == 0)
+	{
+		if (lh_bulk_count(&left) >= least)
+		{
+			lh_metapage_note_bulk(marks->rel, rows->first + LH_BULK_ROWS);
+			bulk_put(&marks->delta, &left, cid);
+		}
+		else
+			memset(left.bits, 0, sizeof(left.bits));
+		*rows = left;
+	}
+	gate_open(marks->rel, rows->first);
 }
 
 /* ---- lineage ---- */

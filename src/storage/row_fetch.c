@@ -83,7 +83,8 @@ fetch_from_delta(LhRowFetch *fetch, uint64 row_id, Snapshot snapshot, LhRow *row
 	found = lh_delta_scan_next(fetch->delta, ForwardScanDirection);
 	if (found == NULL)
 	{
-		*buried = lh_delta_scan_saw_tombstone(fetch->delta);
+		*buried = lh_delta_scan_saw_tombstone(fetch->delta) ||
+			(snapshot != SnapshotAny && lh_bulk_hides(fetch->rel, row_id, snapshot));
 		return false;
 	}
 	lh_row_memory_put(fetch->storage_id, row_id, (char *) found->tuple, found->tuple->t_len, found->xmin, found->cmin);

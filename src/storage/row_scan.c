@@ -73,18 +73,15 @@ struct LhRowScan
 
 	LhDeltaScan *delta;
 
-	/* dead rows of all files: row ids, ascending; of a version, or all tombstones, */
-	const uint64 *dead;
-	int64		n_dead;
+	/* dead rows of all files: of a version, or those that the delta buries */
+	LhDeltaSummary known;
 	bool		dead_known;
-	LhRowRange	delta_rows;		/* and then the delta has no others than these */
 	int			opened_units;
 
-	/* tombstones of the open row group: row ids, ascending */
+	/* those of the open row group: row ids, ascending */
 	int64		n_tombstones;
-	const uint64 *tombstones;	/* into `dead`, or */
-	uint64	   *group_dead;		/* here, [max_group_dead] */
-	int64		max_group_dead;
+	const uint64 *tombstones;	/* into known.dead, or */
+	LhRowIdArray group_dead;	/* here */
 	uint8	   *live;			/* [LH_BATCH_ROWS], of the batch */
 
 	LhBatch		batch;			/* lh_row_scan_next() stands in it */
@@ -130,8 +127,8 @@ lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_d
 	LhRowScan  *scan = new_scan(rel);
 
 	scan->files = files;
-	scan->dead = dead;
-	scan->n_dead = n_dead;
+	scan->known.dead = (uint64 *) dead;
+	scan->known.n_dead = n_dead;
 	scan->dead_known = true;
 	return scan;
 }
@@ -304,22 +301,14 @@ static void
 scan_tombstones(LhRowScan *scan, const ScanUnit *unit)
 {
 	LhTombstoneScan *tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
-	const LhTombstone *t;
+	uint64		row_id;
 
-	scan->n_tombstones = 0;
-	while ((t = lh_tombstone_scan_next(tombs)) != NULL)
-	{
-		if (scan->n_tombstones == scan->max_group_dead)
-		{
-			scan->max_group_dead = Max(64, scan->max_group_dead * 2);
-			scan->group_dead = scan->group_dead == NULL ?
-				MemoryContextAlloc(scan->cxt, sizeof(uint64) * scan->max_group_dead) :
-				repalloc_huge(scan->group_dead, sizeof(uint64) * scan->max_group_dead);
-		}
-		scan->group_dead[scan->n_tombstones++] = t->row_id;
-	}
-	scan->tombstones = scan->group_dead;
+	scan->group_dead.n = 0;
+	while (lh_tombstone_scan_next(tombs, &row_id))
+		lh_row_id_array_add(&scan->group_dead, row_id);
 	lh_tombstone_scan_end(tombs);
+	scan->tombstones = scan->group_dead.ids;
+	scan->n_tombstones = scan->group_dead.n;
 }
 
 /*
@@ -329,26 +318,29 @@ scan_tombstones(LhRowScan *scan, const ScanUnit *unit)
 static void
 summarize_delta(LhRowScan *scan)
 {
-	LhDeltaSummary summary;
-
 	if (scan->dead_known || !scan->with_delta || scan->opened_units++ > 1)
 		return;
-	scan->dead_known = lh_delta_summarize(scan->rel, scan->snapshot, scan->opened_units > 1, &summary);
-	scan->delta_rows = summary.rows;
-	scan->dead = summary.dead;
-	scan->n_dead = summary.n_dead;
+	scan->dead_known = lh_delta_summarize(scan->rel, scan->snapshot, scan->opened_units > 1, &scan->known);
 }
 
 static void
 load_tombstones(LhRowScan *scan, const ScanUnit *unit)
 {
-	scan->n_tombstones = 0;
-	if (scan->dead_known)
-	{
-		int64		first = lower_bound(scan->dead, scan->n_dead, unit->first);
+	const LhDeltaSummary *known = &scan->known;
 
-		scan->tombstones = scan->dead + first;
-		scan->n_tombstones = lower_bound(scan->tombstones, scan->n_dead - first, unit->last + 1);
+	scan->n_tombstones = 0;
+	if (scan->dead_known && known->n_bulk == 0)
+	{
+		int64		first = lower_bound(known->dead, known->n_dead, unit->first);
+
+		scan->tombstones = known->dead + first;
+		scan->n_tombstones = lower_bound(scan->tombstones, known->n_dead - first, unit->last + 1);
+	}
+	else if (scan->dead_known)
+	{
+		lh_summary_dead(known, unit->first, unit->last, &scan->group_dead);
+		scan->tombstones = scan->group_dead.ids;
+		scan->n_tombstones = scan->group_dead.n;
 	}
 	else if (scan->with_delta)
 		scan_tombstones(scan, unit);
@@ -504,7 +496,7 @@ open_unit(LhRowScan *scan, TupleDesc desc, bool forward)
 	summarize_delta(scan);
 	if (unit->file == NULL)
 	{
-		if (!scan->dead_known || (unit->first <= scan->delta_rows.last && scan->delta_rows.first <= unit->last))
+		if (!scan->dead_known || (unit->first <= scan->known.rows.last && scan->known.rows.first <= unit->last))
 			scan->delta = lh_delta_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last, scan->want_dead);
 	}
 	else

@@ -37,6 +37,16 @@ left_long_ago(HeapTuple tuple, TransactionId horizon)
 }
 
 static void
+remove_many(Relation toast, HeapTuple tuple, LhRowIds *ids)
+{
+	LhBulk		bulk;
+
+	bulk_read(toast, tuple, &bulk);
+	for (uint64 row_id = bulk.first; lh_bulk_next(&bulk, &row_id); row_id++)
+		lh_row_ids_remove(ids, row_id);
+}
+
+static void
 survey_delta(Relation rel, TransactionId horizon, LhRowIds *ids)
 {
 	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
@@ -50,7 +60,7 @@ survey_delta(Relation rel, TransactionId horizon, LhRowIds *ids)
 		XminState	state;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((key & KIND_MASK) != 0 && (key & KIND_MASK) != KIND_TOMBSTONE)
+		if ((key & KIND_MASK) != 0 && (key & KIND_MASK) != KIND_TOMBSTONE && !is_bulk_key(key))
 			continue;
 		state = delta_xmin_state(tuple);
 		if ((key & KIND_MASK) == 0)
@@ -59,7 +69,12 @@ survey_delta(Relation rel, TransactionId horizon, LhRowIds *ids)
 				lh_row_ids_add(ids, row_id, row_id);
 		}
 		else if (state == XMIN_COMMITTED && ended_before(HeapTupleHeaderGetXmin(tuple->t_data), horizon))
-			lh_row_ids_remove(ids, row_id);
+		{
+			if (is_bulk_key(key))
+				remove_many(toast, tuple, ids);
+			else
+				lh_row_ids_remove(ids, row_id);
+		}
 	}
 	table_endscan(scan);
 	table_close(toast, AccessShareLock);

@@ -72,6 +72,7 @@ typedef struct AdoptedFile
 
 static List *adopted = NIL;		/* in TopTransactionContext */
 static int	executor_depth = 0;
+static bool runs_to_end = false;	/* the innermost run of the executor */
 
 int
 lh_statement_depth(void)
@@ -87,12 +88,28 @@ lh_statement_set_depth(int depth)
 	executor_depth = depth;
 }
 
+bool
+lh_statement_runs_to_end(void)
+{
+	return runs_to_end;
+}
+
+bool
+lh_statement_set_runs_to_end(bool to_end)
+{
+	bool		before = runs_to_end;
+
+	runs_to_end = to_end;
+	return before;
+}
+
 void
 lh_statement_forget(void)
 {
 	statements = NIL;			/* the memory went with the transaction */
 	adopted = NIL;
 	executor_depth = 0;
+	runs_to_end = false;
 }
 
 static Statement *
@@ -332,6 +349,12 @@ find_or_begin(Relation rel, CommandId cid)
 	Statement  *st = find_statement(rel, cid);
 
 	return st != NULL ? st : begin_statement(rel, cid);
+}
+
+void
+lh_statement_prepare(Relation rel, CommandId cid)
+{
+	(void) find_or_begin(rel, cid);
 }
 
 void

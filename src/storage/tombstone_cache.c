@@ -1,6 +1,6 @@
 /*
  * tombstone_cache.c
- *	  All tombstones that a snapshot sees, and where rows of the delta lie, for
+ *	  All dead rows that a snapshot sees, and where rows of the delta lie, for
  *	  scans of a whole table: read page by page of the delta, and remembered
  *	  from one scan to the next.
  *
@@ -30,12 +30,17 @@
 #define MAX_BLOCKS	16384		/* of a delta: 128 MB, at most some 16 MB of row ids */
 #define FEW_BLOCKS	256			/* read in a millisecond or two */
 
+/* Entries for many rows that a page has room for. */
+#define MAX_BULK	(BLCKSZ / sizeof(((LhBulk *) 0)->bits))
+
 /* What a page has. */
 typedef struct PageEntries
 {
 	LhRowRange	rows;			/* in the delta */
 	int			n_dead;
 	uint64	   *dead;			/* row ids with tombstones */
+	int			n_bulk;
+	LhBulk	   *bulk;			/* entries for many */
 } PageEntries;
 
 #define NO_ROWS		((LhRowRange) {PG_UINT64_MAX, 0})
@@ -119,30 +124,51 @@ widen(LhRowRange *range, const LhRowRange *by)
 	range->last = Max(range->last, by->last);
 }
 
+/* Room for n more elements of an array. */
+static void *
+make_room(void *array, int64 used, int n, int64 *max, Size size)
+{
+	if (used + n <= *max)
+		return array;
+	*max = *max * 2 + MaxHeapTuplesPerPage;
+	return array == NULL ? MemoryContextAllocHuge(CurrentMemoryContext, size * *max) :
+		repalloc_huge(array, size * *max);
+}
+
+/* Of the arrays of a summary. */
+typedef struct Sizes
+{
+	int64		dead;
+	int64		bulk;
+} Sizes;
+
 static void
-add_entries(LhDeltaSummary *all, const PageEntries *entries, int64 *max)
+add_entries(LhDeltaSummary *all, const PageEntries *entries, Sizes *max)
 {
 	widen(&all->rows, &entries->rows);
-	if (entries->n_dead == 0)
-		return;
-	if (all->n_dead + entries->n_dead > *max)
+	if (entries->n_dead > 0)
 	{
-		*max = *max * 2 + MaxHeapTuplesPerPage;
-		all->dead = all->dead == NULL ?
-			MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * *max) :
-			repalloc_huge(all->dead, sizeof(uint64) * *max);
+		all->dead = make_room(all->dead, all->n_dead, entries->n_dead, &max->dead, sizeof(uint64));
+		memcpy(all->dead + all->n_dead, entries->dead, sizeof(uint64) * entries->n_dead);
+		all->n_dead += entries->n_dead;
 	}
-	memcpy(all->dead + all->n_dead, entries->dead, sizeof(uint64) * entries->n_dead);
-	all->n_dead += entries->n_dead;
+	if (entries->n_bulk > 0)
+	{
+		all->bulk = make_room(all->bulk, all->n_bulk, entries->n_bulk, &max->bulk, sizeof(LhBulk));
+		memcpy(all->bulk + all->n_bulk, entries->bulk, sizeof(LhBulk) * entries->n_bulk);
+		all->n_bulk += entries->n_bulk;
+	}
 }
 
 static void
-add_entry(PageEntries *entries, uint64 key)
+add_entry(PageEntries *entries, Relation toast, HeapTuple tuple, uint64 key)
 {
 	uint64		row_id = key >> KIND_BITS;
 
 	if ((key & KIND_MASK) == KIND_TOMBSTONE)
 		entries->dead[entries->n_dead++] = row_id;
+	else if (is_bulk_key(key))
+		bulk_read(toast, tuple, &entries->bulk[entries->n_bulk++]);
 	else
 		widen(&entries->rows, &(LhRowRange) {row_id, row_id});
 }
@@ -203,12 +229,19 @@ read_page(Relation toast, Buffer buffer, Snapshot snapshot, PageEntries *visible
 		if ((key & KIND_MASK) == KIND_LOCK || (key & KIND_MASK) == KIND_LINEAGE)
 			continue;
 		if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
-			add_entry(visible, key);
+			add_entry(visible, toast, &tuple, key);
 		settled = settled && is_settled(tuple.t_data, newest, &there);
 		if (settled && there)
-			add_entry(standing, key);
+			add_entry(standing, toast, &tuple, key);
 	}
 	return settled;
+}
+
+/* A copy of an array that stays; NULL of none. */
+static void *
+keep(CachedTable *table, const void *array, Size size)
+{
+	return size == 0 ? NULL : memcpy(MemoryContextAlloc(table->cxt, size), array, size);
 }
 
 static void
@@ -221,15 +254,15 @@ remember_page(CachedTable *table, BlockNumber block, const PageEntries *standing
 	page->lsn = InvalidXLogRecPtr;
 	if (page->entries.dead != NULL)
 		pfree(page->entries.dead);
+	if (page->entries.bulk != NULL)
+		pfree(page->entries.bulk);
 	page->entries = *standing;
 	page->entries.dead = NULL;
+	page->entries.bulk = NULL;
 	if (XLogRecPtrIsInvalid(lsn))
 		return;
-	if (standing->n_dead > 0)
-	{
-		page->entries.dead = MemoryContextAlloc(table->cxt, sizeof(uint64) * standing->n_dead);
-		memcpy(page->entries.dead, standing->dead, sizeof(uint64) * standing->n_dead);
-	}
+	page->entries.dead = keep(table, standing->dead, sizeof(uint64) * standing->n_dead);
+	page->entries.bulk = keep(table, standing->bulk, sizeof(LhBulk) * standing->n_bulk);
 	page->newest = newest;
 	page->lsn = lsn;
 }
@@ -243,11 +276,12 @@ is_remembered(const CachedPage *page, XLogRecPtr lsn, Snapshot snapshot)
 
 /* Returns whether the page was remembered. */
 static bool
-add_page(Relation toast, Snapshot snapshot, CachedTable *table, BlockNumber block, LhDeltaSummary *all, int64 *max)
+add_page(Relation toast, Snapshot snapshot, CachedTable *table, BlockNumber block, LhDeltaSummary *all, Sizes *max)
 {
 	uint64		dead[2][MaxHeapTuplesPerPage];
-	PageEntries visible = {NO_ROWS, 0, dead[0]};
-	PageEntries standing = {NO_ROWS, 0, dead[1]};
+	LhBulk		bulk[2][MAX_BULK];
+	PageEntries visible = {NO_ROWS, 0, dead[0], 0, bulk[0]};
+	PageEntries standing = {NO_ROWS, 0, dead[1], 0, bulk[1]};
 	TransactionId newest;
 	Buffer		buffer = ReadBuffer(toast, block);
 	XLogRecPtr	lsn;
@@ -264,6 +298,15 @@ add_page(Relation toast, Snapshot snapshot, CachedTable *table, BlockNumber bloc
 		remember_page(table, block, &standing, newest, lsn);
 	add_entries(all, remembered ? &table->pages[block].entries : &visible, max);
 	return remembered;
+}
+
+static int
+compare_bulk(const void *a, const void *b)
+{
+	uint64		x = ((const LhBulk *) a)->first;
+	uint64		y = ((const LhBulk *) b)->first;
+
+	return x < y ? -1 : x > y;
 }
 
 static int
@@ -295,7 +338,7 @@ summarize(Relation toast, Snapshot snapshot, BlockNumber n_pages, LhDeltaSummary
 {
 	CachedTable *table = find_table(&toast->rd_node, n_pages);
 	bool		as_before = true;
-	int64		max = 0;
+	Sizes		max = {0, 0};
 
 	for (BlockNumber block = 0; block < n_pages; block++)
 	{
@@ -308,6 +351,8 @@ summarize(Relation toast, Snapshot snapshot, BlockNumber n_pages, LhDeltaSummary
 		qsort(all->dead, all->n_dead, sizeof(uint64), compare_ids);
 	if (as_before && !table->sorted_valid)
 		remember_sorted(table, all);
+	if (all->n_bulk > 0)
+		qsort(all->bulk, all->n_bulk, sizeof(LhBulk), compare_bulk);
 }
 
 bool
@@ -317,7 +362,7 @@ lh_delta_summarize(Relation rel, Snapshot snapshot, bool thoroughly, LhDeltaSumm
 	BlockNumber n_pages;
 	bool		possible;
 
-	*summary = (LhDeltaSummary) {NO_ROWS, 0, NULL};
+	*summary = (LhDeltaSummary) {NO_ROWS, 0, NULL, 0, NULL};
 	if (!IsMVCCSnapshot(snapshot) || IsolationIsSerializable())
 		return false;
 	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
@@ -327,4 +372,64 @@ lh_delta_summarize(Relation rel, Snapshot snapshot, bool thoroughly, LhDeltaSumm
 		summarize(toast, snapshot, n_pages, summary);
 	table_close(toast, AccessShareLock);
 	return possible;
+}
+
+/* ---- both kinds in one order ---- */
+
+void
+lh_row_id_array_add(LhRowIdArray *rows, uint64 row_id)
+{
+	if (rows->n == rows->max)
+	{
+		rows->max = Max(1024, rows->max * 2);
+		rows->ids = rows->ids != NULL ? repalloc_huge(rows->ids, sizeof(uint64) * rows->max) :
+			MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * rows->max);
+	}
+	rows->ids[rows->n++] = row_id;
+}
+
+/* The first of n elements, ascending by a row id at their beginning, that is not below row_id. */
+static int64
+lower_bound(const void *array, int64 n, Size size, uint64 row_id)
+{
+	int64		low = 0;
+	int64		high = n;
+
+	while (low < high)
+	{
+		int64		mid = low + (high - low) / 2;
+
+		if (*(const uint64 *) ((const char *) array + size * mid) < row_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+void
+lh_summary_dead(const LhDeltaSummary *summary, uint64 first, uint64 last, LhRowIdArray *rows)
+{
+	int64		i = lower_bound(summary->dead, summary->n_dead, sizeof(uint64), first);
+	int64		end = i + lower_bound(summary->dead + i, summary->n_dead - i, sizeof(uint64), last + 1);
+	int64		j = lower_bound(summary->bulk, summary->n_bulk, sizeof(LhBulk), LH_BULK_FIRST(first));
+
+	rows->n = 0;
+	while (j < summary->n_bulk && summary->bulk[j].first <= last)
+	{
+		LhBulk		block = summary->bulk[j++];
+
+		/* all of the block into one bitmap */
+		for (; j < summary->n_bulk && summary->bulk[j].first == block.first; j++)
+			for (int w = 0; w < lengthof(block.bits); w++)
+				block.bits[w] |= summary->bulk[j].bits[w];
+		for (; i < end && summary->dead[i] < block.first; i++)
+			lh_row_id_array_add(rows, summary->dead[i]);
+		for (; i < end && summary->dead[i] < block.first + LH_BULK_ROWS; i++)
+			lh_bulk_set(&block, summary->dead[i]);
+		for (uint64 id = Max(first, block.first); lh_bulk_next(&block, &id) && id <= last; id++)
+			lh_row_id_array_add(rows, id);
+	}
+	for (; i < end; i++)
+		lh_row_id_array_add(rows, summary->dead[i]);
 }

@@ -145,6 +145,7 @@ run_hook(QueryDesc *query, LH_RUN_PARAMS)
 {
 	int			depth = lh_statement_depth();
 	int			concurrency = effective_io_concurrency;
+	bool		to_end = lh_statement_set_runs_to_end(count == 0);
 
 	lh_statement_set_depth(depth + 1);
 	PG_TRY();
@@ -162,6 +163,7 @@ run_hook(QueryDesc *query, LH_RUN_PARAMS)
 		if (effective_io_concurrency == 0)
 			effective_io_concurrency = concurrency;
 		lh_statement_set_depth(depth);
+		(void) lh_statement_set_runs_to_end(to_end);
 	}
 	PG_END_TRY();
 	lh_deltas_close(depth);
@@ -327,6 +329,7 @@ void
 lh_tableam_init(void)
 {
 	lh_slot_ops_init();
+	lh_gate_init();
 	lh_utility_init();
 	lh_hooks_init();
 }

@@ -123,6 +123,12 @@ lh_tuple_delete(Relation rel, ItemPointer tid, CommandId cid, Snapshot snapshot,
 	TM_Result	result;
 
 	lh_require_preload(rel);
+	if (crosscheck == InvalidSnapshot && !changing_part && lh_bulk_delete_row(rel, row_id, cid))
+	{
+		CheckForSerializableConflictIn(rel, tid, ItemPointerGetBlockNumber(tid));
+		pgstat_count_heap_delete(rel);
+		return TM_Ok;
+	}
 	marks = lh_marks_begin(rel, RowExclusiveLock);
 	old = MemoryContextSwitchTo(lh_marks_context(marks));
 	result = lh_row_begin_change(marks, row_id, cid, LockTupleExclusive, wait, &m, tmfd);
@@ -221,6 +227,7 @@ lh_tuple_update(Relation rel, ItemPointer otid, TupleTableSlot *slot, CommandId 
 
 	lh_require_preload(rel);
 	*update_indexes = LH_UPDATE_NO_INDEXES;
+	lh_statement_prepare(rel, cid);
 	marks = lh_marks_begin(rel, RowExclusiveLock);
 	old = MemoryContextSwitchTo(lh_marks_context(marks));
 	was_held = lh_row_take_held(marks, row_id, lockmode, &m);

@@ -86,16 +86,16 @@ tombstones(LhVerify *v)
 {
 	IdList		list = {0};
 	LhTombstoneScan *scan = lh_tombstone_scan_begin(v->rel, v->snapshot, 0, LH_MAX_ROW_ID);
-	const LhTombstone *tombstone;
+	uint64		row_id;
 
-	while ((tombstone = lh_tombstone_scan_next(scan)) != NULL)
+	while (lh_tombstone_scan_next(scan, &row_id))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (list.n > 0 && list.ids[list.n - 1] >= tombstone->row_id)
+		if (list.n > 0 && list.ids[list.n - 1] >= row_id)
 			lh_finding(v, "tombstone", RelationGetRelationName(v->rel), "row " UINT64_FORMAT " has more than one",
-					   tombstone->row_id);
+					   row_id);
 		else
-			add_id(&list, tombstone->row_id);
+			add_id(&list, row_id);
 	}
 	lh_tombstone_scan_end(scan);
 	return list;

@@ -186,8 +186,10 @@ class Generator:
 
     def returned(self, sql):
         """With what it returns, as a multiset."""
-        return f"WITH x AS ({sql} RETURNING *) SELECT count(*), md5(string_agg(x::text, '|' ORDER BY x::text COLLATE \"C\")) FROM x;" \
-            if self.r.random() < 0.6 else f"{sql};"
+        how = self.r.random()
+        if how < 0.4:
+            return f"WITH x AS ({sql} RETURNING *) SELECT count(*), md5(string_agg(x::text, '|' ORDER BY x::text COLLATE \"C\")) FROM x;"
+        return f"SELECT returned($q${sql} RETURNING *$q$);" if how < 0.6 else f"{sql};"
 
     def update(self):
         table = self.key_table()
@@ -220,6 +222,9 @@ class Generator:
             table = self.table()
             return [self.returned(f"DELETE FROM {table.name} WHERE {self.condition(table)}")]
         i, key = self.r.randint(1, 400), "(tableoid, ctid)" if table.partitioned else "(ctid)"
+        if self.r.random() < 0.4:       # many rows of a block
+            return [self.returned(f"DELETE FROM {table.name} WHERE c1 % {self.r.choice([2, 2, 3, 10])} "
+                                  f"{self.r.choice(['=', '<>'])} {i % 2}{self.r.choice(['', f' AND c1 > {i}', f' AND c1 < {i}'])}")]
         return [self.returned(self.r.choice([
             f"DELETE FROM {table.name} WHERE c1 = {i}", f"DELETE FROM {table.name} WHERE c1 % 7 = {i % 7}",
             f"DELETE FROM {table.name} WHERE {key} IN (SELECT {key[1:-1]} FROM {table.name} WHERE c1 BETWEEN {i} AND {i + 10})",
@@ -384,6 +389,8 @@ class Generator:
         return [self.r.choice([
             f"SET lakehouse.bulk_threshold = {self.r.choice([0, 1, 3, 10, 100, 10000])};",
             f"SET lakehouse.row_group_rows = {self.r.choice([1000, 2000, 262144])};",
+            f"SET work_mem = '{self.r.choice(['64kB', '4MB', '4MB'])}';",
+            f"SET lakehouse.bulk_delete_rows = {self.r.choice([2, 2, 3, 20])};",
             f"SET max_parallel_workers_per_gather = {self.r.choice([0, 0, 2])};",
             f"SET enable_hashjoin = {self.r.choice(['on', 'off'])};",
             f"SET enable_sort = {self.r.choice(['on', 'off'])};",
@@ -619,7 +626,7 @@ def run(method, blocks, path):
         for block in blocks:
             f.write("\n".join(block) + "\n")
     output = psql(["-a", "-v", "VERBOSITY=sqlstate", "-v", f"method={method}", "-f", path],
-                  f"-c default_table_access_method={method}")
+                  f"-c default_table_access_method={method} -c lakehouse.bulk_delete_rows=2")
     return [line.replace(f"psql:{path}:", "psql:") for line in output.splitlines()]
 
 

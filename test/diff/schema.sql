@@ -20,6 +20,18 @@ BEGIN
 	RETURN result;
 END $$;
 
+-- What a statement returns, as a multiset: it runs alone, not as a part of a query.
+CREATE FUNCTION diff.returned(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+	rows text[] := '{}';
+BEGIN
+	FOR r IN EXECUTE query LOOP
+		rows := rows || r::text;
+	END LOOP;
+	RETURN cardinality(rows) || ' ' || (SELECT md5(coalesce(string_agg(x, '|' ORDER BY x COLLATE "C"), '')) FROM unnest(rows) x);
+END $$;
+
 -- Rows of a cursor from where it stands, as a multiset.
 CREATE FUNCTION diff.drain(c refcursor, backward bool) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -46,7 +46,7 @@ class Session:
         self.process = subprocess.Popen(
             [os.environ.get("PSQL", "psql"), "-X", "-q", "-A", "-t", "-v", "VERBOSITY=sqlstate"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0,
-            env=dict(os.environ, PGOPTIONS="-c client_min_messages=error -c deadlock_timeout=1h " + settings))
+            env=dict(os.environ, PGOPTIONS="-c client_min_messages=error -c deadlock_timeout=1h -c lakehouse.bulk_delete_rows=2 " + settings))
         os.set_blocking(self.process.stdout.fileno(), False)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -280,6 +280,12 @@ class Generator:
     def delete(self):
         return f"DELETE FROM k WHERE id = {self.id()}{self.r.choice(['', '', ' AND v < 105'])} RETURNING *"
 
+    def delete_some(self):
+        """Several rows, which lakehouse deletes together; by an index, in the order of the key."""
+        what = self.r.choice(["id <= 3", "id <= 2", "id > 2", "id BETWEEN 1 AND 5"]) + self.r.choice(["", "", " AND v < 405"])
+        return (f"SET enable_seqscan = off; SET enable_bitmapscan = off; DELETE FROM k WHERE {what} RETURNING *; "
+                "RESET enable_seqscan; RESET enable_bitmapscan")
+
     def insert(self):
         return f"INSERT INTO k VALUES ({self.id()}, {self.r.randint(1, 9)}, {self.r.randint(0, 5)}, '{self.r.choice('pq')}')"
 
@@ -318,7 +324,7 @@ class Generator:
         return self.r.choice(["SELECT * FROM k", "SELECT count(*), sum(v) FROM k", f"SELECT * FROM k WHERE id = {self.id()}",
                               "SELECT * FROM c", "SELECT k.id, c.id, k.v + c.v FROM k JOIN c ON c.k = k.id"])
 
-    KINDS = [("update", 12), ("update_some", 2), ("delete", 4), ("insert", 4), ("insert_or", 5), ("merge", 3),
+    KINDS = [("update", 12), ("update_some", 2), ("delete", 4), ("delete_some", 3), ("insert", 4), ("insert_or", 5), ("merge", 3),
              ("lock", 12), ("child", 5), ("look", 6)]
 
     def write(self):
@@ -505,6 +511,7 @@ def serializable_turns(r):
             "SELECT count(*), sum(v) FROM k", "SELECT count(*), sum(v) FROM c",
             f"UPDATE k SET v = (SELECT coalesce(sum(v), 0) + 1 FROM k WHERE id = {j}) WHERE id = {i} RETURNING v",
             f"UPDATE k SET v = v + 1 WHERE id = {i} RETURNING v", f"DELETE FROM k WHERE id = {i} RETURNING v",
+            f"DELETE FROM k WHERE id BETWEEN {min(i, j)} AND {max(i, j)} RETURNING v",
             f"INSERT INTO k SELECT {10 + j}, {10 + j}, count(*) FROM k WHERE id = {i} ON CONFLICT DO NOTHING RETURNING v",
             f"INSERT INTO c SELECT {i}, 1, sum(v) FROM k ON CONFLICT DO NOTHING RETURNING v",
             f"INSERT INTO k SELECT {i}, {i}, sum(v) FROM c ON CONFLICT DO NOTHING RETURNING v",

@@ -26,6 +26,7 @@ note "seed $seed";
 
 my $node = Lakehouse::new_node('tamcrash', conf => <<'CONF');
 lakehouse.bulk_threshold = 10
+lakehouse.bulk_delete_rows = 2
 autovacuum_naptime = 1
 deadlock_timeout = 100ms
 CONF
@@ -59,6 +60,10 @@ sub change
 	return "WITH x AS (INSERT INTO l VALUES ($id, $id, 0, 'new') ON CONFLICT (id) DO UPDATE SET v = l.v + 10 RETURNING *)"
 	  . ' INSERT INTO h SELECT * FROM x ON CONFLICT (id) DO UPDATE SET v = excluded.v'
 	  if $kind < 0.97;
+	# every other row of what was written by the many, of blocks that are deleted together
+	return 'DO $$ DECLARE r record; BEGIN FOR r IN DELETE FROM l WHERE id >= 1000 AND id % 2 = ' . int(rand 2)
+	  . ' RETURNING id LOOP DELETE FROM h WHERE id = r.id; END LOOP; END $$'
+	  if $kind < 0.98;
 	# many rows, written to files at once, then less
 	my $from = 1000 + int rand 1000000;
 	return "WITH x AS (INSERT INTO l SELECT i, i, 1, 'many' FROM generate_series($from, $from + 200) i ON CONFLICT DO NOTHING RETURNING *) INSERT INTO h SELECT * FROM x;\n"
