@@ -91,5 +91,49 @@ SET enable_seqscan = off;
 SELECT i FROM wide ORDER BY v <-> '[1,2,3]' LIMIT 1;
 SELECT count(*) FROM (SELECT i FROM wide ORDER BY v <-> NULL LIMIT 5) a;
 RESET enable_seqscan;
-DROP TABLE data, t, b, wide;
+-- What a session remembers of an index and its table is not believed when they have changed.
+SET hnsw.ef_search = 200;
+CREATE TABLE r (i int, v vector(70));
+INSERT INTO r SELECT i, x::vector FROM data WHERE d = 70;
+CREATE INDEX r_v ON r USING hnsw (v vector_l2_ops);
+SELECT recall('r', '<->', 10, 10) > 0.98 AS first, recall('r', '<->', 10, 10) > 0.98 AS again;
+UPDATE r SET v = v + v WHERE i % 3 = 0;
+SELECT recall('r', '<->', 10, 10) > 0.98 AS updated;
+DELETE FROM r WHERE i > 250;
+VACUUM r;
+SELECT recall('r', '<->', 10, 10) > 0.98 AS vacuumed;
+VACUUM FULL r;
+SELECT recall('r', '<->', 10, 10) > 0.98 AS rewritten;
+TRUNCATE r;
+INSERT INTO r SELECT 501 - i, x::vector FROM data WHERE d = 70;
+SELECT recall('r', '<->', 10, 10) > 0.98 AS emptied;
+DROP INDEX r_v;
+CREATE INDEX r_v ON r USING hnsw (v vector_ip_ops) WITH (m = 8);
+SELECT recall('r', '<#>', 10, 10) > 0.98 AS other;
+-- Two scans at a time, one that ends with an error, and one after it.
+SET enable_seqscan = off;
+BEGIN;
+DECLARE one CURSOR FOR SELECT i FROM r ORDER BY v <#> (SELECT v FROM r WHERE i = 7) LIMIT 10;
+DECLARE two CURSOR FOR SELECT i FROM r ORDER BY v <#> (SELECT v FROM r WHERE i = 7) LIMIT 10;
+CREATE TEMP TABLE got (n int, i int);
+DO $$
+DECLARE
+	one refcursor := 'one';
+	two refcursor := 'two';
+	a int;
+	b int;
+BEGIN
+	FOR n IN 1..10 LOOP
+		FETCH one INTO a;
+		FETCH two INTO b;
+		INSERT INTO got VALUES (n, a), (n, b);
+	END LOOP;
+END $$;
+SELECT count(*), count(DISTINCT i) FROM got;
+ROLLBACK;
+SELECT i / (i - i) FROM r ORDER BY v <#> (SELECT v FROM r WHERE i = 7) LIMIT 10;
+SELECT recall('r', '<#>', 10, 10) > 0.98 AS after_error;
+RESET enable_seqscan;
+RESET hnsw.ef_search;
+DROP TABLE data, t, b, wide, r;
 DROP FUNCTION noise, recall, try;

@@ -278,22 +278,37 @@ hnsw_distance(HnswGraph *g, const HnswQuery *query, uint32 id)
 	return node ? node_distance(g, query, node, id) : get_float4_infinity();
 }
 
-/* Asks for the memory of an item that will be read soon, where it is in a buffer already. */
+/* Asks for what is read first of a page with items, where it is in a buffer already: some of its lines, and its tail. */
+static void
+prefetch_items(HnswGraph *g, BlockNumber block, uint32 from, uint32 bytes)
+{
+	Page		page;
+
+	if (block >= g->hints->n_blocks || g->hints->buffers[block] <= 0)
+		return;
+	page = BufferGetPage(g->hints->buffers[block]);
+	__builtin_prefetch(GetBufferDescriptor(g->hints->buffers[block] - 1));
+	__builtin_prefetch(HnswTail(page));
+	hnsw_prefetch((char *) page + from, Min(bytes, ITEM_AHEAD));
+}
+
+/*
+ * Asks for the memory of an item that will be read soon.  Where a long one goes
+ * on is not known before it is read; mostly on the next block.
+ */
 void
 hnsw_prefetch_item(HnswGraph *g, uint32 id)
 {
 	HnswNode   *node = peek_node(g, id);
-	BlockNumber block = node ? node->item_block : 0;
+	uint32		bytes = sizeof(HnswItem) + g->codec.value_bytes;
+	uint32		room;
 
-	if (block != 0 && !g->local && block < g->hints->n_blocks && g->hints->buffers[block] > 0)
-	{
-		Page		page = BufferGetPage(g->hints->buffers[block]);
-
-		__builtin_prefetch(GetBufferDescriptor(g->hints->buffers[block] - 1));
-		__builtin_prefetch(HnswTail(page));
-		hnsw_prefetch((char *) page + Min(node->item_offset, HNSW_PAGE_END - ITEM_AHEAD),
-					  Min(sizeof(HnswItem) + g->codec.value_bytes, ITEM_AHEAD));
-	}
+	if (node == NULL || node->item_block == 0 || g->local)
+		return;
+	room = HNSW_PAGE_END - Min(node->item_offset, HNSW_PAGE_END);
+	prefetch_items(g, node->item_block, HNSW_PAGE_END - room, Min(bytes, room));
+	if (bytes > room)
+		prefetch_items(g, node->item_block + 1, HNSW_PAGE_START, bytes - room);
 }
 
 /* ---- nodes seen ---- */

@@ -311,7 +311,7 @@ typedef struct HnswRest
 
 /* ---- the graph ---- */
 
-/* Backend-local memory of where blocks were found, of one index. */
+/* Backend-local memory of where blocks were found, of one relation. */
 typedef struct HnswHints
 {
 	RelFileNode file;
@@ -414,6 +414,8 @@ extern void hnsw_check_page(Relation index, Buffer buffer, int kind);
 extern Buffer hnsw_read_page(HnswGraph *g, BlockNumber block, int kind, int lock);
 extern Buffer hnsw_new_page(HnswGraph *g, int kind);
 extern void hnsw_init_page(Page page, int kind);
+extern HnswHints *hnsw_hints_of(Relation relation);
+extern void hnsw_hints_grow(HnswHints *h, BlockNumber n_blocks);
 extern char *hnsw_peek_slow(HnswGraph *g, BlockNumber block);
 extern void hnsw_entry(HnswGraph *g, uint32 *entry, int *level);
 
@@ -463,6 +465,12 @@ extern void hnsw_consider(HnswGraph *g, const HnswQuery *query, HnswPool *pool, 
 extern void hnsw_rest_push(HnswRest *rest, HnswKey key);
 extern HnswKey hnsw_rest_pop(HnswRest *rest);
 extern void hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key);
+
+/* hnsw_heap.c */
+extern HnswHints *hnsw_heap_hints(IndexScanDesc scan);
+extern void hnsw_heap_learn(HnswHints *h, IndexScanDesc scan, ItemPointer tid);
+extern void hnsw_heap_prefetch(const HnswHints *h, ItemPointer tid);
+extern void hnsw_heap_hand(const HnswHints *h, IndexScanDesc scan, ItemPointer tid);
 
 /* hnsw_sweep.c */
 

@@ -174,7 +174,7 @@ hnsw_entry(HnswGraph *g, uint32 *entry, int *level)
 
 /* ---- where blocks stand in shared buffers ---- */
 
-#define N_HINTS 16
+#define N_HINTS 32
 
 /* Nodes seen that a graph lists; where there are more, it forgets them by clearing all bits. */
 #define MAX_VISITED_IDS 8192
@@ -182,14 +182,15 @@ hnsw_entry(HnswGraph *g, uint32 *entry, int *level)
 static HnswHints hints[N_HINTS];
 static uint64 hints_clock;
 
-static HnswHints *
-hints_of(Relation index)
+/* What is remembered of a relation; what is remembered of the one unused longest goes. */
+HnswHints *
+hnsw_hints_of(Relation relation)
 {
 	HnswHints  *oldest = &hints[0];
 
 	for (int i = 0; i < N_HINTS; i++)
 	{
-		if (hints[i].buffers && RelFileNodeEquals(hints[i].file, index->rd_node))
+		if (hints[i].buffers && RelFileNodeEquals(hints[i].file, relation->rd_node))
 		{
 			hints[i].used = ++hints_clock;
 			return &hints[i];
@@ -200,16 +201,15 @@ hints_of(Relation index)
 	if (oldest->idle)
 		MemoryContextDelete(oldest->idle->context);
 	oldest->idle = NULL;
-	oldest->file = index->rd_node;
+	oldest->file = relation->rd_node;
 	oldest->n_blocks = 0;
 	oldest->used = ++hints_clock;
 	return oldest;
 }
 
-static void
-hints_grow(HnswGraph *g, BlockNumber n_blocks)
+void
+hnsw_hints_grow(HnswHints *h, BlockNumber n_blocks)
 {
-	HnswHints  *h = g->hints;
 	BlockNumber n = n_blocks + n_blocks / 8 + 64;
 	Size		bytes = sizeof(Buffer) * (Size) n;
 
@@ -235,7 +235,7 @@ hnsw_peek_slow(HnswGraph *g, BlockNumber block)
 
 		if (block >= n_blocks)
 			return NULL;
-		hints_grow(g, n_blocks);
+		hnsw_hints_grow(g->hints, n_blocks);
 	}
 	buffer = ReadBuffer(g->index, block);
 	if (!g->local)
@@ -346,7 +346,7 @@ attach(HnswGraph *g, Relation index)
 	g->index = index;
 	g->file = index->rd_node;
 	g->local = RelationUsesLocalBuffers(index);
-	g->hints = hints_of(index);
+	g->hints = hnsw_hints_of(index);
 	g->visited.remember = false;
 	memset(&g->counters, 0, sizeof(g->counters));
 }
@@ -417,7 +417,7 @@ hnsw_open(Relation index, MemoryContext parent)
 		fill_cache(index, parent);
 	meta = index->rd_amcache;
 	mean = meta->mean_block ? (const float *) (meta + 1) : NULL;
-	h = hints_of(index);
+	h = hnsw_hints_of(index);
 	g = h->idle;
 	h->idle = NULL;
 	if (g && !is_of(g, meta, mean))

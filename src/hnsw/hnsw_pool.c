@@ -72,8 +72,8 @@ hnsw_pool_add(HnswPool *pool, HnswRest *rest, HnswKey key)
 		pool->n--;
 	}
 	/* halving without branches, which would be guessed wrong every other time */
-	for (int n = pool->n; n > 1; n -= n / 2)
-		at += at[n / 2 - 1] < key ? n / 2 : 0;
+	for (Size n = pool->n; n > 1; n -= n / 2)
+		at += n / 2 * (at[n / 2 - 1] < key);
 	low = at - pool->keys + (pool->n > 0 && *at < key);
 	memmove(pool->keys + low + 1, pool->keys + low, sizeof(HnswKey) * (pool->n - low));
 	pool->keys[low] = key;

@@ -48,6 +48,7 @@ typedef struct HnswScan
 	int			n_ready;
 	int			max_ready;
 	Ready		current;		/* rows that are being returned */
+	HnswHints  *heap;			/* where the table's pages are; NULL: not known */
 	float		last;			/* distance returned last */
 	bool		started;
 	bool		want_filtered;	/* somebody above throws rows away */
@@ -303,7 +304,11 @@ next_of_batch(HnswScan *s)
 		if (s->pending + READ_AHEAD < s->pool.n)
 			hnsw_prefetch_item(s->g, HnswKeyNode(s->pool.keys[s->pending + READ_AHEAD]));
 		if (read_candidate(s, HnswKeyNode(key), &ready) && ready.n_tids > 0)
+		{
+			if (s->heap)
+				hnsw_heap_prefetch(s->heap, &ready.tids[ready.n_tids - 1]);
 			ready_push(s, &ready);
+		}
 	}
 	if (s->n_ready == 0)
 		return false;
@@ -347,6 +352,7 @@ first_batch(IndexScanDesc scan, HnswScan *s)
 	s->pending = s->n_ready = s->max_ready = 0;
 	s->ready = NULL;
 	s->current.n_tids = 0;
+	s->heap = hnsw_heap_hints(scan);
 	s->last = -get_float4_infinity();
 	s->scored_before = g->counters.scored;
 	memset(&s->rest, 0, sizeof(s->rest));
@@ -408,6 +414,8 @@ hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction)
 			elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
 		first_batch(scan, s);
 	}
+	else if (s->heap && s->returned > 0)
+		hnsw_heap_learn(s->heap, scan, &scan->xs_heaptid);
 	s->paused = s->until > 0 && s->returned >= s->until;
 	if (s->paused)
 		return false;
@@ -427,6 +435,8 @@ hnsw_get_tuple(IndexScanDesc scan, ScanDirection direction)
 	}
 	s->returned++;
 	scan->xs_heaptid = s->current.tids[--s->current.n_tids];
+	if (s->heap)
+		hnsw_heap_hand(s->heap, scan, &scan->xs_heaptid);
 	scan->xs_recheck = false;
 	scan->xs_recheckorderby = false;
 	return true;
