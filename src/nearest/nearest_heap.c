@@ -24,6 +24,9 @@
 /* What is asked for of a row that is to come. */
 #define PREFETCH_BYTES	1024
 
+/* What a filter mostly looks at: a row's header and its first column or two. */
+#define FIRST_BYTES		40
+
 typedef struct HeapRun
 {
 	NearestState *s;
@@ -126,7 +129,10 @@ visit_page(HeapRun *run, HeapScanDesc scan)
 	{
 		show_row(run->slot, scan, page, scan->rs_vistuples[i]);
 		if (guess)
+		{
 			LH_PREFETCH_NEXT(scan->rs_ctup.t_data, Min(run->prefetch, (int) scan->rs_ctup.t_len));
+			LH_PREFETCH_NEXT((char *) scan->rs_ctup.t_data + FIRST_BYTES - 1, 1);
+		}
 		visit_row(run);
 	}
 	scan->rs_cindex = n - 1;
