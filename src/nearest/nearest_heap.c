@@ -11,10 +11,12 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/sysattr.h"
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
@@ -34,6 +36,7 @@ typedef struct HeapRun
 	TupleTableSlot *slot;		/* of the table's row */
 	AttrNumber	key;			/* the table's column that is compared; 0: some expression */
 	int			prefetch;		/* bytes of each row */
+	int			n_leading;		/* columns up to the last that the filter looks at, of fixed length */
 	double		passed;
 	double		dropped;
 } HeapRun;
@@ -96,10 +99,52 @@ visit_row(HeapRun *run)
 	s->offered++;
 }
 
+/* The columns that the filter looks at and those before them, as far as they have a fixed length. */
+static void
+find_leading(HeapRun *run)
+{
+	Bitmapset  *columns = NULL;
+	TupleDesc	desc = run->slot->tts_tupleDescriptor;
+	int			last = -1;
+
+	pull_varattnos((Node *) run->ss->ps.plan->qual, ((Scan *) run->ss->ps.plan)->scanrelid, &columns);
+	while ((last = bms_next_member(columns, last)) >= 0)
+		run->n_leading = last + FirstLowInvalidHeapAttributeNumber;
+	run->n_leading = Max(run->n_leading, 0);
+	for (int i = 0; i < run->n_leading; i++)
+		if (TupleDescAttr(desc, i)->attlen <= 0)
+			run->n_leading = i;
+}
+
+/* What slot_getsomeattrs() would do for them, in a third of the time; left to it where there are NULLs. */
+static inline void
+deform_leading(HeapRun *run, HeapTuple tuple)
+{
+	TupleTableSlot *slot = run->slot;
+	char	   *row = (char *) tuple->t_data + tuple->t_data->t_hoff;
+	uint32		at = 0;
+
+	if (HeapTupleHasNulls(tuple) || HeapTupleHeaderGetNatts(tuple->t_data) < run->n_leading)
+		return;
+	for (int i = 0; i < run->n_leading; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, i);
+
+		at = att_align_nominal(at, att->attalign);
+		slot->tts_values[i] = fetchatt(att, row + at);
+		slot->tts_isnull[i] = false;
+		at += att->attlen;
+	}
+	slot->tts_nvalid = run->n_leading;
+	slot->tts_flags &= ~TTS_FLAG_SLOW;
+	((HeapTupleTableSlot *) slot)->off = at;
+}
+
 /* Lets the slot, which holds the page and points to the scan's row, show another row of the page. */
 static inline void
-show_row(TupleTableSlot *slot, HeapScanDesc scan, Page page, OffsetNumber offset)
+show_row(HeapRun *run, HeapScanDesc scan, Page page, OffsetNumber offset)
 {
+	TupleTableSlot *slot = run->slot;
 	ItemId		item = PageGetItemId(page, offset);
 
 	scan->rs_ctup.t_data = (HeapTupleHeader) PageGetItem(page, item);
@@ -108,6 +153,8 @@ show_row(TupleTableSlot *slot, HeapScanDesc scan, Page page, OffsetNumber offset
 	slot->tts_tid = scan->rs_ctup.t_self;
 	slot->tts_nvalid = 0;
 	((HeapTupleTableSlot *) slot)->off = 0;
+	if (run->n_leading > 0)
+		deform_leading(run, &scan->rs_ctup);
 }
 
 /* The scan stands on the first visible row of a page; goes through this one and the rest. */
@@ -127,7 +174,7 @@ visit_page(HeapRun *run, HeapScanDesc scan)
 	}
 	for (int i = (int) scan->rs_cindex; i < n; i++)
 	{
-		show_row(run->slot, scan, page, scan->rs_vistuples[i]);
+		show_row(run, scan, page, scan->rs_vistuples[i]);
 		if (guess)
 		{
 			LH_PREFETCH_NEXT(scan->rs_ctup.t_data, Min(run->prefetch, (int) scan->rs_ctup.t_len));
@@ -162,6 +209,7 @@ lh_nearest_search_heap(NearestState *s)
 	if (ss->ps.instrument)
 		InstrStartNode(ss->ps.instrument);
 	run.key = key_of_table(s, ss);
+	find_leading(&run);
 	run.prefetch = ss->ps.qual ? 1 : PREFETCH_BYTES;
 	if (ss->ss_currentScanDesc == NULL)
 		ss->ss_currentScanDesc = table_beginscan(ss->ss_currentRelation, ss->ps.state->es_snapshot, 0, NULL);
