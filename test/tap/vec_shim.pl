@@ -52,11 +52,21 @@ sub dumped
 	$node->command_ok([ 'pg_dump', '-f', "$dumps/$db.sql", '-d', $node->connstr($db) ], "dump of $db");
 	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($copy), '-f', "$dumps/$db.sql" ],
 		"restore of $db");
+	is(indexes_of($copy), indexes_of($db), "indexes of $db");
 	return $copy;
 }
 
+# Their definitions, without schemas.
+sub indexes_of
+{
+	my ($db) = @_;
+	return $node->safe_psql($db, 'SELECT pg_get_indexdef(indexrelid) FROM pg_index '
+		  . "WHERE indrelid IN (SELECT oid FROM pg_class WHERE relname IN ('t', 'lake')) ORDER BY 1") =~ s/\bext\.//gr;
+}
+
 my $table = "CREATE TABLE t (v vector(3), h halfvec(3), s sparsevec(3), CHECK (v <-> '[0,0,0]' < 100));"
-  . "INSERT INTO t VALUES ('[1,2,3]', '[1,2,3]', '{1:1}/3'); CREATE INDEX ON t (v);";
+  . "INSERT INTO t VALUES ('[1,2,3]', '[1,2,3]', '{1:1}/3'); CREATE INDEX ON t (v);"
+  . 'CREATE INDEX t_hnsw ON t USING hnsw (v vector_cosine_ops) WITH (m = 8); CREATE INDEX t_ivf ON t USING ivfflat (h halfvec_l2_ops) WITH (lists = 1);';
 
 # lakehouse first
 fresh('a');
@@ -129,6 +139,39 @@ SKIP:
 		my ($type, $text, $bad) = @$case;
 		is($node->safe_psql('d', "SELECT NOT pg_input_is_valid('$text', '$type')"), $bad, "$text as $type");
 	}
+}
+
+# ---- lakehouse tables ----
+
+# Either order, in the custom format by two workers, whose indexes are built on restored rows.
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'lakehouse'");
+$node->restart;
+for my $order ([ 'lakehouse', 'vector' ], [ 'vector', 'lakehouse' ])
+{
+	my $db = "lake_$order->[0]";
+	fresh($db);
+	$node->safe_psql($db, <<"SQL");
+CREATE EXTENSION $order->[0];
+CREATE EXTENSION $order->[1];
+CREATE TABLE lake (i int PRIMARY KEY, v vector(4), b bit(8)) USING lakehouse;
+INSERT INTO lake SELECT i, ARRAY[i, i % 7, i % 11, 1]::real[]::vector, (i % 256)::bit(8) FROM generate_series(1, 500) i;
+CREATE INDEX lake_hnsw ON lake USING hnsw (v vector_l2_ops);
+CREATE INDEX lake_bits ON lake USING hnsw (b bit_hamming_ops);
+CREATE INDEX lake_ivf ON lake USING ivfflat (v vector_cosine_ops) WITH (lists = 4);
+SQL
+	fresh("${db}_copy");
+	$node->command_ok([ 'pg_dump', '-Fc', '-f', "$dumps/$db.dump", '-d', $node->connstr($db) ], "dump of $db");
+	$node->command_ok([ 'pg_restore', '-j2', '-e', '-d', $node->connstr("${db}_copy"), "$dumps/$db.dump" ], "restore of $db");
+	is(state_of("${db}_copy"), state_of($db), 'the same owner of the types');
+	is(indexes_of("${db}_copy"), indexes_of($db), 'the same indexes');
+	my @near = map { $node->safe_psql($_, "SET enable_seqscan = off; SET hnsw.ef_search = 500;
+		SELECT string_agg(i::text, ',') FROM (SELECT i FROM lake ORDER BY v <-> '[250.2,3,3,1]' LIMIT 5) a") } $db, "${db}_copy";
+	is($near[1], $near[0], 'and the same neighbours');
+	is($node->safe_psql("${db}_copy", "SELECT amname FROM pg_class c JOIN pg_am a ON a.oid = relam WHERE relname = 'lake'"),
+		'lakehouse', 'of a lakehouse table');
+	refuses("${db}_copy", "DROP EXTENSION $order->[0]", qr/other objects depend on it/, 'DROP of the first');
+	$node->safe_psql("${db}_copy", "DROP EXTENSION $order->[0] CASCADE");
+	is(state_of("${db}_copy"), 'nobody: ', 'CASCADE takes both');
 }
 
 $node->stop;
