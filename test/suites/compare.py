@@ -65,8 +65,25 @@ ADDED = re.compile(r"^ *(Columns|Row Groups|Row Groups Pruned|Bytes Read): ")
 NODE = re.compile(r"^ *(->  )?(\w+ )*(Scan|Join|Loop|Append|Aggregate|Result|Sort|Limit|Insert|Update|Delete|Merge|Gather)\b")
 
 
+def without_lookahead(text):
+    """plans without the node that only looks ahead: what stands below it moves up"""
+    out, below = [], None
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        if "->  Custom Scan (LakehouseLookahead)" in line:
+            below = indent
+        elif below is not None and indent > below:
+            if indent > below + 6 or "->" in line:      # what EXPLAIN VERBOSE says of the node itself is left out
+                out.append(line[6:])
+        else:
+            below = None
+            out.append(line)
+    return "\n".join(out)
+
+
 def plain(text):
     """the output with plans as heap would display them, each line marked"""
+    text = without_lookahead(text)
     text = text.replace("Custom Scan (LakehouseScan)", "Seq Scan").replace("Custom Scan (LakehouseAggregate)", "Aggregate")
     lines, out, at = [line for line in text.split("\n") if not ADDED.match(line)], [], 0
     while at < len(lines):
