@@ -56,8 +56,8 @@ sees(Snapshot snapshot, const LhCachedFile *entry)
 
 	if (!IsMVCCSnapshot(snapshot) || entry->own)
 		return !IsMVCCSnapshot(snapshot);
-	/* it must not come round again while it is remembered */
-	if (TransactionIdIsNormal(file->xmin) && TransactionIdPrecedes(file->xmin, RecentXmin))
+	/* it must not come round again while it is remembered; older snapshots of ours come before RecentXmin */
+	if (TransactionIdIsNormal(file->xmin) && TransactionIdPrecedes(file->xmin, TransactionXmin))
 		file->xmin = FrozenTransactionId;
 	return !TransactionIdIsNormal(file->xmin) || !XidInMVCCSnapshot(file->xmin, snapshot);
 }

@@ -275,6 +275,13 @@ lh_file_reader_batch(LhFileReader *reader, int64 start, int n)
 	reader->batch_rows = n;
 }
 
+bool
+lh_file_reader_stands_on(const LhFileReader *reader, int row_group, int64 place)
+{
+	return reader->group->row_group == row_group &&
+		place >= reader->batch_start && place < reader->batch_start + reader->batch_rows;
+}
+
 /*
  * Rows one at a time: a row of the current batch is not decoded again, and
  * who asks for one row after the other gets larger and larger batches.
@@ -286,7 +293,7 @@ lh_file_reader_row(LhFileReader *reader, int row_group, int64 place)
 	bool		same_group = reader->group->row_group == row_group;
 	int			n = 1;
 
-	if (same_group && place >= reader->batch_start && place < end)
+	if (lh_file_reader_stands_on(reader, row_group, place))
 		return (int) (place - reader->batch_start);
 	if (same_group && place == end)
 		n = Max(1, Min(reader->batch_rows * 2, LH_BATCH_ROWS));

@@ -296,6 +296,18 @@ extern void lh_row_memory_put(int64 storage_id, uint64 row_id, const char *tuple
 extern const struct LhRow *lh_row_memory_find(int64 storage_id, uint64 row_id);
 extern void lh_row_memory_forget(void);
 
+/* ---- rows that this session knows to be dead (dead_rows.c) ---- */
+
+/* Deleted, or superseded, by a transaction that has committed; InvalidTransactionId: dead to everybody. */
+extern void lh_dead_row_note(Relation rel, uint64 row_id, TransactionId xid);
+extern void lh_dead_row_note_own(Relation rel, uint64 row_id, FullTransactionId xid);	/* by this one */
+
+/* Does the snapshot not see the row because of that?  False: ask the row's marks. */
+extern bool lh_dead_row_known(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead);
+
+/* Of a transaction, or if !committed, of a subtransaction. */
+extern void lh_dead_rows_end(bool committed);
+
 /* ---- what this transaction has buried itself (own_dead.c) ---- */
 
 extern void lh_own_dead_add(Relation rel, uint64 row_id, CommandId cid);
@@ -377,6 +389,7 @@ extern void lh_file_reader_batch(LhFileReader *reader, int64 start, int n);
 
 /* For who wants single rows: makes a batch that has this one, and returns where. */
 extern int	lh_file_reader_row(LhFileReader *reader, int row_group, int64 place);
+extern bool lh_file_reader_stands_on(const LhFileReader *reader, int row_group, int64 place);	/* the batch has it */
 
 /*
  * Values of a column for the whole batch: arrays of the batch's length, valid
@@ -429,6 +442,9 @@ extern void lh_file_reader_close(LhFileReader *reader);
  */
 extern LhFileReader *lh_reader_borrow(const LhFile *file, TupleDesc desc);
 extern void lh_reader_return(LhFileReader *reader);
+
+/* One that has this row, be it lent or not; to be used at once, for this row.  NULL: none. */
+extern LhFileReader *lh_reader_standing_on(const LhFile *file, TupleDesc desc, int row_group, int64 place);
 extern void lh_reader_forget_lent(void);
 
 /* ---- scan over files and delta (row_scan.c) ---- */
@@ -534,7 +550,6 @@ extern void lh_row_fetch_end(LhRowFetch *fetch);
  * snapshot has not found; false is always a right answer.
  */
 extern bool lh_row_is_dead_to_all(Relation rel, uint64 row_id);
-extern bool lh_row_known_dead(Relation rel, uint64 row_id);	/* it was found to be; asks nobody */
 
 /* The same as far as the row's marks tell: false for rows that are nowhere. */
 extern bool lh_marks_dead_to_all(const LhRowMarks *m, struct GlobalVisState *vistest);

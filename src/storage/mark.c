@@ -791,6 +791,7 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
 	lh_own_dead_add(marks->rel, row_id, cid);
+	lh_dead_row_note_own(marks->rel, row_id, GetCurrentFullTransactionId());
 	lh_own_lock_remove(marks->storage_id, row_id);
 }
 

@@ -7,7 +7,8 @@
  * index.  A file never changes, so both can stay; whether the file still
  * counts is for the catalog to say, each time.
  *
- * A reader is lent to one fetch at a time.  After an error nobody knows what
+ * A reader is lent to one fetch at a time; others may look at the row that it
+ * stands on, as an update does at the row that its scan has found.  After an error nobody knows what
  * state a lent one is in: the end of the transaction drops it.
  */
 #include "postgres.h"
@@ -153,6 +154,17 @@ measure(CachedReader *entry)
 		sum -= oldest->bytes;
 		drop(oldest);
 	}
+}
+
+LhFileReader *
+lh_reader_standing_on(const LhFile *file, TupleDesc desc, int row_group, int64 place)
+{
+	for (int i = 0; i < MAX_READERS; i++)
+		if (cache[i].cxt != NULL && cache[i].file_id == file->file_id &&
+			lh_file_reader_stands_on(cache[i].reader, row_group, place) &&
+			equalTupleDescs(cache[i].desc, desc))
+			return cache[i].reader;
+	return NULL;
 }
 
 void

@@ -212,14 +212,24 @@ static void
 fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 {
 	MemoryContext old = MemoryContextSwitchTo(fetch->file_cxt);
-	LhFileReader *reader = open_reader(fetch, fetch->file, desc);
+	LhFileReader *reader = NULL;
 	int			row_group;
 	int64		place;
 	bool		there;
 
-	there = fetch->file->n_first_row_ids > 0 ?
-		place_by_range(fetch, fetch->file, desc, row_id, &row_group, &place) :
-		lh_file_reader_find(reader, row_id, &row_group, &place);
+	if (fetch->file->n_first_row_ids > 0)
+	{
+		there = place_by_range(fetch, fetch->file, desc, row_id, &row_group, &place);
+		if (fetch->brief)
+			reader = lh_reader_standing_on(fetch->file, desc, row_group, place);
+		if (reader == NULL)
+			reader = open_reader(fetch, fetch->file, desc);
+	}
+	else
+	{
+		reader = open_reader(fetch, fetch->file, desc);
+		there = lh_file_reader_find(reader, row_id, &row_group, &place);
+	}
 	Assert(there);
 	(void) there;
 	row->reader = reader;
@@ -401,45 +411,6 @@ judge_liveness(Relation rel, uint64 row_id, const LhRowMarks *m, Snapshot snapsh
 
 /* ---- dead rows ---- */
 
-#define DEAD_PLACES	4096		/* a power of two */
-
-/*
- * Rows that were found dead to everybody, which they are for good.  Entries of
- * theirs in an index page that changes all the time cannot be marked.
- */
-static struct
-{
-	int64		storage_id;
-	uint64		row_id;
-}			dead_rows[DEAD_PLACES];
-
-static int64
-storage_of(Relation rel)
-{
-	LhIdentity	identity;
-
-	lh_metapage_read(rel, &identity);
-	return identity.storage_id;
-}
-
-static void
-note_dead(int64 storage_id, uint64 row_id)
-{
-	int			place = (row_id ^ (uint64) storage_id) & (DEAD_PLACES - 1);
-
-	dead_rows[place].storage_id = storage_id;
-	dead_rows[place].row_id = row_id;
-}
-
-bool
-lh_row_known_dead(Relation rel, uint64 row_id)
-{
-	int64		storage_id = storage_of(rel);
-	int			place = (row_id ^ (uint64) storage_id) & (DEAD_PLACES - 1);
-
-	return dead_rows[place].row_id == row_id && dead_rows[place].storage_id == storage_id;
-}
-
 /* A file that is not committed yet may end up without its object. */
 static bool
 may_hold(const LhFile *file, void *arg)
@@ -485,7 +456,9 @@ is_dead_to_all(Relation rel, uint64 row_id, const LhRowMarks *m)
 				(!m->in_delta && GlobalVisTestIsRemovableXid(vistest, m->mover_xid))) &&
 			row_id < lh_metapage_settled(rel, vistest) && !is_in_any_file(rel, row_id, vistest);
 	if (dead)
-		note_dead(storage_of(rel), row_id);
+		lh_dead_row_note(rel, row_id, InvalidTransactionId);
+	else if (m->deleter == LH_WHO_COMMITTED)
+		lh_dead_row_note(rel, row_id, m->delete_xid);
 	return dead;
 }
 

@@ -163,6 +163,7 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	IndexFetch *fetch = (IndexFetch *) data;
 	Relation	rel = data->rel;
 	bool		known_dead;
+	bool		known_all_dead;
 	LhRow		row;
 
 	*call_again = false;
@@ -171,11 +172,11 @@ lh_index_fetch_tuple(struct IndexFetchTableData *data, ItemPointer tid, Snapshot
 	ExecClearTuple(slot);
 	if (!is_valid_tid(tid))
 		return false;
-	known_dead = snapshot != SnapshotAny && lh_row_known_dead(rel, lh_tid_to_row_id(tid));
+	known_dead = lh_dead_row_known(rel, lh_tid_to_row_id(tid), snapshot, &known_all_dead);
 	if (known_dead || lh_own_dead_to(rel, lh_tid_to_row_id(tid), snapshot))
 	{
 		if (all_dead != NULL)
-			*all_dead = known_dead;
+			*all_dead = known_dead && known_all_dead;
 		/* answers of an earlier check must not stay */
 		if (snapshot->snapshot_type == SNAPSHOT_DIRTY)
 		{
