@@ -197,7 +197,7 @@ take_first_chunk(LhMarks *marks, uint64 row_id, HeapTuple tuple, XminState state
 	take_lineage(marks, m, VARDATA_ANY(data) + sizeof(header), header.n_ancestors);
 	if (len == header.bytes)
 		lh_row_memory_put(marks->storage_id, row_id, VARDATA_ANY(data) + prefix, len - prefix,
-						  HeapTupleHeaderGetXmin(tuple->t_data), HeapTupleHeaderGetRawCommandId(tuple->t_data));
+						  HeapTupleHeaderGetRawXmin(tuple->t_data), HeapTupleHeaderGetRawCommandId(tuple->t_data));
 }
 
 static void
