@@ -90,5 +90,13 @@ SELECT vector_combine('{2,3,4}', '{1,1,1}'), vector_combine('{0}', '{1,1,1}'), v
 CREATE TABLE big AS SELECT (SELECT array_agg(i) FROM generate_series(1, 16000) i)::vector AS v;
 SELECT vector_dims(v), vector_norm(subvector(v, 15999, 5)), binary_quantize(subvector(v - v, 1, 10)), l2_normalize(subvector(v, 3, 2)) FROM big;
 
-DROP TABLE b, b2, e, big;
+-- Statistics: how many values, no values.
+CREATE TABLE st AS SELECT ARRAY[i % 10, 1]::vector(2) AS few, ARRAY[i, 1]::halfvec(2) AS all_differ, CASE WHEN i % 4 > 0 THEN format('{1:%s}/9', i)::sparsevec END AS some,
+	ARRAY[greatest(i, 500)]::vector AS half, NULL::vector AS none, array_fill(i, ARRAY[900])::vector AS big FROM generate_series(1, 1000) i;
+ANALYZE st;
+SELECT attname, null_frac, avg_width, n_distinct, most_common_vals IS NULL AND histogram_bounds IS NULL AS small FROM pg_stats WHERE tablename = 'st' ORDER BY attname;
+TRUNCATE st;
+ANALYZE st;
+
+DROP TABLE b, b2, e, big, st;
 DROP FUNCTION error_of;

@@ -17,6 +17,9 @@ COMMENT ON FUNCTION vector_recv(internal, oid, integer) IS 'I/O';
 CREATE FUNCTION vector_send(vector) RETURNS bytea
 	AS 'MODULE_PATHNAME', 'lh_vector_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION vector_send(vector) IS 'I/O';
+CREATE FUNCTION vector_typanalyze(internal) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'lh_vector_typanalyze' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION vector_typanalyze(internal) IS 'statistics of vector, halfvec and sparsevec columns';
 
 CREATE TYPE vector (
 	INPUT = vector_in,
@@ -24,6 +27,7 @@ CREATE TYPE vector (
 	TYPMOD_IN = vector_typmod_in,
 	RECEIVE = vector_recv,
 	SEND = vector_send,
+	ANALYZE = vector_typanalyze,
 	STORAGE = external
 );
 COMMENT ON TYPE vector IS 'vector of floats: [1,2,3]';

@@ -24,6 +24,7 @@ CREATE TYPE halfvec (
 	TYPMOD_IN = halfvec_typmod_in,
 	RECEIVE = halfvec_recv,
 	SEND = halfvec_send,
+	ANALYZE = vector_typanalyze,
 	STORAGE = external
 );
 COMMENT ON TYPE halfvec IS 'vector of half-precision floats: [1,2,3]';

@@ -24,6 +24,7 @@ CREATE TYPE sparsevec (
 	TYPMOD_IN = sparsevec_typmod_in,
 	RECEIVE = sparsevec_recv,
 	SEND = sparsevec_send,
+	ANALYZE = vector_typanalyze,
 	STORAGE = external
 );
 COMMENT ON TYPE sparsevec IS 'sparse vector of floats, indices from 1: {1:1.5,3:2}/5';
