@@ -141,5 +141,13 @@ WITH RECURSIVE link AS MATERIALIZED (SELECT node, unnest(links) AS other FROM la
 	reached AS (SELECT (SELECT entry FROM lakehouse.hnsw_info('look_v')) AS node UNION SELECT other FROM reached JOIN link USING (node))
 	SELECT count(*) FROM reached;
 SELECT lakehouse.hnsw_recall('look_v', 10) >= 0.9 AS good;
+-- An index that searches do not use is not measured by another.
+CREATE INDEX look_other ON look USING ivfflat (v vector_l2_ops) WITH (lists = 2);
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'look_other'::regclass;
+\set SHOW_CONTEXT never
+SELECT lakehouse.hnsw_recall('look_other', 10);
+\set SHOW_CONTEXT errors
+UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'look_other'::regclass;
+DROP INDEX look_other;
 SELECT lakehouse.hnsw_info('look');
 DROP TABLE look;

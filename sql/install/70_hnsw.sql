@@ -26,6 +26,7 @@ DECLARE
 	query text;
 	exact float8[];
 	found float8[];
+	plan jsonb;
 	hits bigint := 0;
 	wanted bigint := 0;
 BEGIN
@@ -46,6 +47,15 @@ BEGIN
 		PERFORM set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true);
 		EXECUTE format(near, query) INTO exact;
 		PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'on', true);
+		IF plan IS NULL THEN
+			EXECUTE 'EXPLAIN (FORMAT json) ' || format(near, query) INTO plan;
+			IF NOT jsonb_path_exists(plan, '$.**."Index Name" ? (@ == $name)',
+					jsonb_build_object('name', (SELECT relname FROM pg_class WHERE oid = index))) THEN
+				RAISE EXCEPTION 'searches do not use index "%"', index
+					USING ERRCODE = 'object_not_in_prerequisite_state',
+						HINT = 'It may be invalid, or another index on the same column is preferred.';
+			END IF;
+		END IF;
 		EXECUTE format(near, query) INTO found;
 		wanted := wanted + cardinality(exact);
 		hits := hits + (SELECT count(*) FROM unnest(found) d WHERE d <= exact[cardinality(exact)]);
