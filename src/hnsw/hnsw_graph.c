@@ -478,7 +478,7 @@ hop(HnswGraph *g, const HnswQuery *query, uint32 id, int level, HnswPool *pool, 
 		hnsw_pool_add(pool, rest, keys[i]);
 }
 
-/* The links of the node that is likely the next to be read. */
+/* Asks for the links of the node that is the next to be read, unless the hop before finds a nearer one. */
 static void
 prefetch_next(HnswGraph *g, const HnswPool *pool)
 {
@@ -509,8 +509,8 @@ hnsw_search(HnswGraph *g, const HnswQuery *query, int level, HnswPool *pool, Hns
 		*key |= HNSW_KEY_DONE;
 		CHECK_FOR_INTERRUPTS();
 		touch(g, HnswKeyNode(*key) >> g->id_shift);
-		hop(g, query, HnswKeyNode(*key), level, pool, rest);
 		prefetch_next(g, pool);
+		hop(g, query, HnswKeyNode(*key), level, pool, rest);
 	}
 }
 

@@ -191,7 +191,6 @@ hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *
 {
 	float		computed[HNSW_MAX_LINKS];
 	float	   *to_node = known ? known : computed;
-	float		to_new[HNSW_MAX_LINKS];
 	float		distance;
 	uint32		filler = 0;
 	int			at = n;
@@ -202,17 +201,16 @@ hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *
 	if (!known && !distances_to_node(g, node, node_id, links, n, computed))
 		return false;
 	distance = hnsw_known_distance(g, query, node_id);
-	for (int i = 0; i < n; i++)
-	{
-		to_new[i] = hnsw_known_distance(g, query, HNSW_LINK_NODE(links[i]));
-		if (to_node[i] <= distance && !(links[i] & HNSW_LINK_FILLER) && to_new[i] <= distance)
+	/* fillers change nothing, so only the others' distances to the new one are asked for */
+	for (int i = 0; i < n && !filler; i++)
+		if (!(links[i] & HNSW_LINK_FILLER) && to_node[i] <= distance &&
+			hnsw_known_distance(g, query, links[i]) <= distance)
 			filler = HNSW_LINK_FILLER;
-	}
 	memcpy(result, links, sizeof(uint32) * n);
-	if (!filler)
-		for (int i = 0; i < n; i++)
-			if (to_node[i] > distance && to_new[i] <= to_node[i])
-				result[i] |= HNSW_LINK_FILLER;
+	for (int i = 0; i < n && !filler; i++)
+		if (!(links[i] & HNSW_LINK_FILLER) && to_node[i] > distance &&
+			hnsw_known_distance(g, query, links[i]) <= to_node[i])
+			result[i] |= HNSW_LINK_FILLER;
 	if (n == max)
 		at = victim(result, to_node, n, filler, distance);
 	if (at == max)
