@@ -487,7 +487,7 @@ pathlist_hook(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 		add_path(rel, filtered);
 		return;
 	}
-	/* an index answers an unknown LIMIT better than its cost tells */
+	/* left to the server, which mostly plans it anew with the LIMIT known */
 	if (search && !wanted.limit_is_known && search->indexinfo->indrestrictinfo == NIL)
 		return;
 	add_path(rel, exact_path(root, rel, &wanted, scan));
