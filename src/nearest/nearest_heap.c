@@ -6,7 +6,8 @@
  * the detour from node to node that each row takes.  The table's own scan
  * finds the pages, and which of their rows are visible; here the rows of one
  * page go through filter and distance in one loop, which meanwhile asks for
- * the rows of the next page.
+ * the rows of the next page: in the buffer where this process saw it last, or
+ * else the next buffer, and standing where those of this page stand.
  */
 #include "postgres.h"
 
@@ -40,6 +41,60 @@ typedef struct HeapRun
 	double		passed;
 	double		dropped;
 } HeapRun;
+
+/* ---- where the next page is ---- */
+
+/* In which buffers this process saw the pages of the table that it scanned last; 0: not yet. */
+static struct
+{
+	RelFileNode file;
+	BlockNumber n_blocks;
+	Buffer	   *buffers;
+}			seen;
+
+/* Tables of more pages are not remembered. */
+#define MAX_SEEN	(1 << 20)
+
+static void
+remember_table(Relation rel)
+{
+	BlockNumber n_blocks = RelationGetNumberOfBlocks(rel);
+
+	if (RelFileNodeEquals(seen.file, rel->rd_node) && seen.n_blocks >= Min(n_blocks, MAX_SEEN))
+		return;
+	if (seen.buffers)
+		pfree(seen.buffers);
+	seen.buffers = NULL;
+	seen.n_blocks = 0;
+	if (n_blocks == 0 || n_blocks > MAX_SEEN)
+		return;
+	seen.buffers = MemoryContextAllocZero(TopMemoryContext, sizeof(Buffer) * n_blocks);
+	seen.n_blocks = n_blocks;
+	seen.file = rel->rd_node;
+}
+
+/*
+ * The page that the scan will probably see next, for prefetching only: this one
+ * if there is no telling.
+ */
+static char *
+next_page(BlockNumber block, Buffer buffer)
+{
+	Buffer		next = 0;
+
+	if (BufferIsLocal(buffer))
+		return (char *) BufferGetPage(buffer);
+	if (block < seen.n_blocks)
+		seen.buffers[block] = buffer;
+	if (block + 1 < seen.n_blocks)
+		next = seen.buffers[block + 1];
+	if (next == 0)
+		next = lh_buffer_has_next(buffer) ? buffer + 1 : buffer;
+	__builtin_prefetch(GetBufferDescriptor(next - 1));
+	return (char *) BufferGetPage(next);
+}
+
+/* ---- the scan ---- */
 
 /* Is the child a plain scan of a heap table? */
 bool
@@ -164,21 +219,18 @@ visit_page(HeapRun *run, HeapScanDesc scan)
 	Buffer		buffer = scan->rs_cbuf;
 	Page		page = BufferGetPage(buffer);
 	int			n = (int) scan->rs_ntuples;
-	bool		guess = lh_buffer_has_next(buffer);
+	ptrdiff_t	ahead = next_page(scan->rs_cblock, buffer) - page;
 
 	Assert(((HeapTupleTableSlot *) run->slot)->tuple == &scan->rs_ctup);
-	if (guess)
-	{
-		__builtin_prefetch(GetBufferDescriptor(buffer));	/* buffers count from 1: the next one's */
-		LH_PREFETCH_NEXT(page, SizeOfPageHeaderData + n * (int) sizeof(ItemIdData));
-	}
+	if (ahead != 0)
+		LH_PREFETCH_AHEAD(page, ahead, SizeOfPageHeaderData + n * (int) sizeof(ItemIdData));
 	for (int i = (int) scan->rs_cindex; i < n; i++)
 	{
 		show_row(run, scan, page, scan->rs_vistuples[i]);
-		if (guess)
+		if (ahead != 0)
 		{
-			LH_PREFETCH_NEXT(scan->rs_ctup.t_data, Min(run->prefetch, (int) scan->rs_ctup.t_len));
-			LH_PREFETCH_NEXT((char *) scan->rs_ctup.t_data + FIRST_BYTES - 1, 1);
+			LH_PREFETCH_AHEAD(scan->rs_ctup.t_data, ahead, Min(run->prefetch, (int) scan->rs_ctup.t_len));
+			LH_PREFETCH_AHEAD((char *) scan->rs_ctup.t_data + FIRST_BYTES - 1, ahead, 1);
 		}
 		visit_row(run);
 	}
@@ -210,6 +262,7 @@ lh_nearest_search_heap(NearestState *s)
 		InstrStartNode(ss->ps.instrument);
 	run.key = key_of_table(s, ss);
 	find_leading(&run);
+	remember_table(ss->ss_currentRelation);
 	run.prefetch = ss->ps.qual ? 1 : PREFETCH_BYTES;
 	if (ss->ss_currentScanDesc == NULL)
 		ss->ss_currentScanDesc = table_beginscan(ss->ss_currentRelation, ss->ps.state->es_snapshot, 0, NULL);

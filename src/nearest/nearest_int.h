@@ -50,15 +50,14 @@ enum
 #define lh_buffer_has_next(buffer)	(!BufferIsLocal(buffer) && (buffer) < NBuffers)
 
 /*
- * Asks for the memory of what stands on the next page where this stands on its
- * page: the next page is guessed to be in the next buffer and to look like
- * this one.  A macro, since compilers drop calls of functions that only
- * prefetch.
+ * Asks for the memory of what stands on another page, so many bytes behind this
+ * one, where this stands on its page.  A macro, since compilers drop calls of
+ * functions that only prefetch.
  */
-#define LH_PREFETCH_NEXT(row, bytes) \
+#define LH_PREFETCH_AHEAD(row, ahead, bytes) \
 	do { \
 		for (int i_ = 0; i_ < (bytes); i_ += 64) \
-			__builtin_prefetch((const char *) (row) + BLCKSZ + i_); \
+			__builtin_prefetch((const char *) (row) + (ahead) + i_); \
 	} while (0)
 
 /* ---- long values ---- */
