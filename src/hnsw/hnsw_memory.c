@@ -15,6 +15,9 @@
 
 #include "hnsw/hnsw_int.h"
 
+/* Lists that are asked for before one of them changes. */
+#define LISTS_AHEAD		4
+
 /* Slots kept free for the other processes' next elements. */
 #define RESERVE			64
 
@@ -45,6 +48,17 @@ find_upper(HnswGraph *g, HnswNode *node, int level)
 	return upper;
 }
 
+/* Asks for the list of a node on layer 0, and what belongs to it. */
+static void
+prefetch_list(HnswGraph *g, uint32 id)
+{
+	HnswNode   *node = hnsw_peek_node(g, id);
+
+	hnsw_prefetch(node, sizeof(HnswNode));
+	hnsw_prefetch(HnswNodeLinks(g, node), 2 * g->m * sizeof(uint32));
+	hnsw_prefetch(g->distances + (Size) id * 2 * g->m, 2 * g->m * sizeof(float));
+}
+
 static void
 link_back(HnswGraph *g, HnswElement *e, uint32 id, int level)
 {
@@ -60,6 +74,8 @@ link_back(HnswGraph *g, HnswElement *e, uint32 id, int level)
 		uint32		result[HNSW_MAX_LINKS];
 		int			n;
 
+		if (level == 0 && i + LISTS_AHEAD < e->n_links[0])
+			prefetch_list(g, HNSW_LINK_NODE(e->links[0][i + LISTS_AHEAD]));
 		if (level > 0 && upper == NULL)
 			continue;
 		lock_list(lock);
