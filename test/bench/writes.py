@@ -7,7 +7,7 @@ from figures import at_least, at_most, pgbench, seconds
 from session import Session
 
 ROWS = int(os.environ.get("ROWS") or 1000000)
-SCALE = int(os.environ.get("SCALE") or 10)
+SCALE = int(os.environ.get("SCALE") or 50)
 SECONDS_EACH = int(os.environ.get("SECONDS_EACH") or 10)
 METHODS = ("heap", "lakehouse")
 
