@@ -232,7 +232,7 @@ extern void lh_row_end_change(LhMarks *marks, uint64 row_id);
 extern TM_Result lh_row_hold(LhMarks *marks, uint64 row_id, CommandId cid, LockTupleMode mode,
 							 LhRowMarks *m, TM_FailureData *failure);
 extern bool lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks *m);
-extern void lh_row_hold_forget(void);	/* a (sub)transaction has ended, its locks are gone */
+extern void lh_marks_forget(void);	/* a (sub)transaction has ended, its locks are gone */
 
 /*
  * Deletes rows of a block at once, except those that must be deleted one by

@@ -28,6 +28,7 @@
 #include "access/multixact.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -83,6 +84,7 @@ struct LhMarks
 	int64		storage_id;
 	Delta		delta;
 	DeltaIndex	index;
+	bool		has_index;		/* it has begun: somebody has looked */
 	LOCKMODE	mode;
 };
 
@@ -106,8 +108,8 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 	marks->rel = rel;
 	marks->storage_id = storage_id_of(rel);
 	marks->mode = mode;
+	marks->has_index = false;
 	delta_borrow(rel, mode, &marks->delta);
-	delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
 	MemoryContextSwitchTo(old);
 	return marks;
 }
@@ -121,9 +123,24 @@ lh_marks_context(LhMarks *marks)
 void
 lh_marks_end(LhMarks *marks)
 {
-	delta_index_end(&marks->index);
+	if (marks->has_index)
+		delta_index_end(&marks->index);
 	delta_close(&marks->delta, marks->mode == AccessShareLock ? marks->mode : NoLock);
 	MemoryContextDelete(marks->cxt);
+}
+
+static DeltaIndex *
+index_of(LhMarks *marks)
+{
+	if (!marks->has_index)
+	{
+		MemoryContext old = MemoryContextSwitchTo(marks->cxt);
+
+		delta_index_begin(&marks->index, &marks->delta, SnapshotAny);
+		marks->has_index = true;
+		MemoryContextSwitchTo(old);
+	}
+	return &marks->index;
 }
 
 static LhWho
@@ -221,7 +238,7 @@ look_at_bulk(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 	static const LhTombstoneDisk deleted = {0, LH_TOMB_DELETED, 0};
 	HeapTuple	tuple;
 
-	bulk_index_range(&marks->index, row_id);
+	bulk_index_range(index_of(marks), row_id);
 	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
 	{
 		LhBulk		bulk;
@@ -238,14 +255,58 @@ look_at_bulk(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 	}
 }
 
+/*
+ * The last look.  All changes of the delta are logged: as long as nobody has
+ * begun a record of WAL since before the look, another one would see the same
+ * entries.  It is only remembered if they cannot come to mean something else
+ * by the end of a transaction.
+ */
+static struct
+{
+	int64		storage_id;		/* 0: none */
+	uint64		row_id;
+	XLogRecPtr	before;			/* where WAL ended */
+	LhRowMarks	m;
+}			last_look;
+
+/* InvalidXLogRecPtr: WAL does not tell whether the delta has changed. */
+static XLogRecPtr
+end_of_wal(const LhMarks *marks)
+{
+	return RelationNeedsWAL(marks->delta.toast) && !RecoveryInProgress() ?
+		GetXLogInsertRecPtr() : InvalidXLogRecPtr;
+}
+
+static bool
+is_settled(const LhRowMarks *m)
+{
+	return m->inserter != LH_WHO_OTHER && m->deleter == LH_WHO_NOBODY && m->lineage.n == 0;
+}
+
+/* Has the entry no xmax that might yet commit, or abort? */
+static bool
+is_untouched(HeapTuple tuple)
+{
+	return (tuple->t_data->t_infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_data->t_infomask);
+}
+
 void
 lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 {
+	XLogRecPtr	before = end_of_wal(marks);
+	bool		untouched = true;
 	HeapTuple	tuple;
 
+	if (last_look.storage_id == marks->storage_id && last_look.row_id == row_id &&
+		last_look.before == before && !XLogRecPtrIsInvalid(before))
+	{
+		*m = last_look.m;
+		return;
+	}
+	last_look.storage_id = 0;	/* an error may come */
 	memset(m, 0, sizeof(*m));
 	ItemPointerSetInvalid(&m->lock_tid);
-	delta_index_range(&marks->index, ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK));
+	delta_index_range(index_of(marks), ROW_KEY(row_id, 0), ROW_KEY(row_id, KIND_MASK));
 	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
 	{
 		uint64		kind = delta_key(marks->delta.toast, tuple) & KIND_MASK;
@@ -259,6 +320,7 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 			m->insert_aborted |= kind == 0;
 			continue;
 		}
+		untouched = untouched && is_untouched(tuple);
 		if (kind == 0)
 			take_first_chunk(marks, row_id, tuple, state, m);
 		else if (kind == KIND_LOCK)
@@ -284,6 +346,13 @@ lh_marks_look(LhMarks *marks, uint64 row_id, LhRowMarks *m)
 	if (m->deleter == LH_WHO_NOBODY && !m->in_delta && row_id < lh_metapage_bulk_end(marks->rel))
 		look_at_bulk(marks, row_id, m);
 	ExecClearTuple(marks->index.slot);
+	if (untouched && is_settled(m))
+	{
+		last_look.storage_id = marks->storage_id;
+		last_look.row_id = row_id;
+		last_look.before = before;
+		last_look.m = *m;
+	}
 }
 
 /* ---- row locks ---- */
@@ -724,9 +793,9 @@ lh_row_end_change(LhMarks *marks, uint64 row_id)
 /*
  * A lock that is followed by our own update of the row, with nothing between
  * them that could wait for anybody, need not be one: the critical section is
- * not left in between, only the gate.  Who comes along waits for it as he would have for the
- * critical section of the update alone.  An error ends it with the
- * (sub)transaction, as it would end the lock.
+ * not left in between, only the gate.  Who comes along waits for it as he would
+ * have for the critical section of the update alone.  An error ends it with
+ * the (sub)transaction, as it would end the lock.
  */
 static struct
 {
@@ -777,11 +846,12 @@ lh_row_take_held(LhMarks *marks, uint64 row_id, LockTupleMode *mode, LhRowMarks 
 }
 
 void
-lh_row_hold_forget(void)
+lh_marks_forget(void)
 {
 	if (held.owner != NULL)
 		gate_forget_stayed();
 	held.owner = NULL;
+	last_look.storage_id = 0;	/* what we have inserted is not our own any more, or aborted */
 }
 
 void
@@ -863,7 +933,7 @@ leave_free(LhMarks *marks, LhBulk *rows, LhBulk *waits)
 	uint64		last = rows->first + LH_BULK_ROWS - 1;
 	HeapTuple	tuple;
 
-	delta_index_range(&marks->index, ROW_KEY(rows->first, 0), ROW_KEY(last, KIND_MASK));
+	delta_index_range(index_of(marks), ROW_KEY(rows->first, 0), ROW_KEY(last, KIND_MASK));
 	while ((tuple = delta_index_next(&marks->index, ForwardScanDirection)) != NULL)
 	{
 		uint64		key = delta_key(marks->delta.toast, tuple);

@@ -244,6 +244,15 @@ fetch_from_file(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, LhRow *row)
 static int64 filed_storage_id;
 static uint64 filed_row_id;
 
+static void
+look_once(Relation rel, uint64 row_id, LhRowMarks *m)
+{
+	LhMarks    *marks = lh_marks_begin(rel, AccessShareLock);
+
+	lh_marks_look(marks, row_id, m);
+	lh_marks_end(marks);
+}
+
 static bool
 fetch_from_memory(LhRowFetch *fetch, uint64 row_id, LhRow *row)
 {
@@ -259,6 +268,25 @@ fetch_from_memory(LhRowFetch *fetch, uint64 row_id, LhRow *row)
 	return true;
 }
 
+/*
+ * The row, whoever sees it, for who is going to ask for its marks: one look
+ * gives both.
+ */
+static bool
+fetch_with_marks(LhRowFetch *fetch, uint64 row_id, LhRow *row)
+{
+	LhRowMarks	m;
+	bool		buried;
+
+	if (!fetch->has_delta)
+		return false;
+	look_once(fetch->rel, row_id, &m);
+	if (m.inserter == LH_WHO_NOBODY && !m.insert_aborted)
+		return false;
+	/* more than one chunk are for the scan to put together */
+	return fetch_from_memory(fetch, row_id, row) || fetch_from_delta(fetch, row_id, SnapshotAny, row, &buried);
+}
+
 bool
 lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot, LhRow *row)
 {
@@ -270,7 +298,11 @@ lh_row_fetch(LhRowFetch *fetch, uint64 row_id, TupleDesc desc, Snapshot snapshot
 	row->row_id = row_id;
 	if (snapshot == SnapshotAny && fetch_from_memory(fetch, row_id, row))
 		found = true;
-	else if (snapshot != SnapshotAny || row_id != filed_row_id || fetch->storage_id != filed_storage_id)
+	else if (snapshot == SnapshotAny && row_id == filed_row_id && fetch->storage_id == filed_storage_id)
+		found = false;
+	else if (snapshot == SnapshotAny && fetch->brief)
+		found = fetch_with_marks(fetch, row_id, row);
+	else
 		found = fetch_from_delta(fetch, row_id, snapshot, row, &buried);
 	if (!found && (!buried || snapshot == SnapshotAny) &&
 		find_file(fetch, row_id, desc, snapshot))
@@ -386,15 +418,6 @@ lh_marks_dead_to_all(const LhRowMarks *m, GlobalVisState *vistest)
 		return !TransactionIdIsNormal(m->delete_xid) || /* frozen */
 			GlobalVisTestIsRemovableXid(vistest, m->delete_xid);
 	return m->inserter == LH_WHO_NOBODY && m->insert_aborted;
-}
-
-static void
-look_once(Relation rel, uint64 row_id, LhRowMarks *m)
-{
-	LhMarks    *marks = lh_marks_begin(rel, AccessShareLock);
-
-	lh_marks_look(marks, row_id, m);
-	lh_marks_end(marks);
 }
 
 static bool

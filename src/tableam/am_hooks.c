@@ -214,7 +214,7 @@ xact_callback(XactEvent event, void *arg)
 			lh_own_lock_forget(InvalidSubTransactionId);
 			lh_dead_rows_end(event == XACT_EVENT_COMMIT);
 			lh_row_memory_forget();
-			lh_row_hold_forget();
+			lh_marks_forget();
 			break;
 		default:
 			break;
@@ -234,7 +234,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 		lh_own_dead_forget(false);
 		lh_dead_rows_end(false);
 		lh_own_lock_forget(subid);
-		lh_row_hold_forget();
+		lh_marks_forget();
 	}
 }
 
