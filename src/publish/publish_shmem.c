@@ -84,6 +84,32 @@ lh_publish_wake(LhDatabaseSlot *slot)
 		SetLatch(lh_publish_shared->launcher_latch);
 }
 
+static bool
+is_pending(const LhDatabaseSlot *slot, Oid relid)
+{
+	for (int i = 0; i < slot->n_pending; i++)
+		if (slot->pending[i] == relid)
+			return true;
+	return false;
+}
+
+/* Does a running worker know of all of them, and has begun with none? */
+static bool
+all_pending(void)
+{
+	LhDatabaseSlot *slot;
+	bool		all;
+	ListCell   *lc;
+
+	LWLockAcquire(lh_publish_shared->lock, LW_SHARED);
+	slot = lh_database_slot(MyDatabaseId, false);
+	all = slot != NULL && slot->worker_latch != NULL;
+	foreach(lc, lh_dirty_relations())
+		all = all && is_pending(slot, lfirst_oid(lc));
+	LWLockRelease(lh_publish_shared->lock);
+	return all;
+}
+
 /* Runs after the commit: must not fail. */
 static void
 hand_over_dirty(void)
@@ -91,6 +117,8 @@ hand_over_dirty(void)
 	LhDatabaseSlot *slot;
 	ListCell   *lc;
 
+	if (all_pending())
+		return;
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 	slot = lh_database_slot(MyDatabaseId, true);
 	if (slot != NULL)
@@ -98,11 +126,8 @@ hand_over_dirty(void)
 		foreach(lc, lh_dirty_relations())
 		{
 			Oid			relid = lfirst_oid(lc);
-			bool		known = slot->look_at_all;
 
-			for (int i = 0; i < slot->n_pending && !known; i++)
-				known = slot->pending[i] == relid;
-			if (known)
+			if (slot->look_at_all || is_pending(slot, relid))
 				continue;
 			if (slot->n_pending < LH_MAX_PENDING)
 				slot->pending[slot->n_pending++] = relid;

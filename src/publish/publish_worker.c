@@ -41,6 +41,7 @@
 #define MAX_RETRY_MS		60000
 #define IDLE_EXIT_MS		10000
 #define FAILED_START_MS		2000
+#define SOON_MS				2000
 
 /* A table that has, or may have, something to publish. */
 typedef struct Job
@@ -190,19 +191,49 @@ look_at_all_tables(void)
 	CommitTransactionCommand();
 }
 
+/*
+ * Takes over what was handed over.  A table that is due soon stays in the slot
+ * until its publication begins: whoever commits till then sees that it is
+ * known, and need not wake us.
+ */
+static void
+take_pending(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz soon = TimestampTzPlusMilliseconds(now, SOON_MS);
+	int			n = my_slot->n_pending;
+
+	my_slot->n_pending = 0;
+	for (int i = 0; i < n; i++)
+	{
+		Job		   *job = get_job(my_slot->pending[i]);
+
+		job->pending = true;
+		if (job->due > now && job->due <= soon && my_slot->n_pending < LH_MAX_PENDING / 2)
+			my_slot->pending[my_slot->n_pending++] = job->relid;
+	}
+}
+
+/* From here on a commit to the table hands it over again.  Before the publication's snapshot. */
+static void
+begin_job(Oid relid)
+{
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < my_slot->n_pending; i++)
+		if (my_slot->pending[i] == relid)
+			my_slot->pending[i--] = my_slot->pending[--my_slot->n_pending];
+	LWLockRelease(lh_publish_shared->lock);
+}
+
 static void
 collect_jobs(void)
 {
 	bool		all;
-	int			n;
-	Oid			pending[LH_MAX_PENDING];
 
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 	all = my_slot->look_at_all;
-	n = my_slot->n_pending;
-	memcpy(pending, my_slot->pending, sizeof(Oid) * n);
 	my_slot->look_at_all = false;
-	my_slot->n_pending = 0;
+	take_pending();
 	for (int i = 0; i < LH_MAX_REQUESTS; i++)
 	{
 		LhRequest  *request = &lh_publish_shared->requests[i];
@@ -217,8 +248,6 @@ collect_jobs(void)
 		}
 	}
 	LWLockRelease(lh_publish_shared->lock);
-	for (int i = 0; i < n; i++)
-		get_job(pending[i])->pending = true;
 	if (all)
 	{
 		look_at_all_tables();
@@ -352,6 +381,7 @@ run_job(Job *job)
 	int			interval = MIN_INTERVAL_MS;
 	volatile bool exists = false;
 
+	begin_job(job->relid);
 	PG_TRY();
 	{
 		StartTransactionCommand();

@@ -81,11 +81,11 @@ installcheck-assert installcheck-discard: installcheck-%: deps
 suite-django suite-sqlalchemy: suite-%: stage
 	test/suites/apps $*
 
-bench: stage
+bench: deps stage
 	test/bench/run
 
 bench-vector: export COPT = -O2
-bench-vector: stage
+bench-vector: deps stage
 	test/bench/run_vector
 
 # ---- pure C, without Postgres ----
