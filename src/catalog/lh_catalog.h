@@ -59,6 +59,7 @@ extern bool lh_catalog_exists(void);	/* not while the extension is being dropped
  */
 extern void lh_metapage_create(RelFileNode node, char persistence, const pg_uuid_t *table_uuid);
 extern void lh_metapage_read(Relation rel, LhIdentity *identity);
+extern int64 lh_storage_id(Relation rel);
 
 extern void lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid);
 

@@ -297,6 +297,15 @@ log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)
 	END_CRIT_SECTION();
 }
 
+int64
+lh_storage_id(Relation rel)
+{
+	LhIdentity	identity;
+
+	lh_metapage_read(rel, &identity);
+	return identity.storage_id;
+}
+
 void
 lh_metapage_set_uuid(Relation rel, const pg_uuid_t *table_uuid)
 {
@@ -362,26 +371,29 @@ lh_metapage_note_change(Relation rel)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* One aligned word, and whose commit we have seen has written it before. */
+/* One aligned word of the page, read without a lock: see the callers. */
+static uint64
+read_word(Relation rel, size_t offset)
+{
+	Buffer		buffer = ReadBuffer(rel, METAPAGE_BLKNO);
+	uint64		word = *(volatile uint64 *) (PageGetContents(BufferGetPage(buffer)) + offset);
+
+	ReleaseBuffer(buffer);
+	return word;
+}
+
+/* Whose commit we have seen has written it before. */
 uint64
 lh_metapage_change(Relation rel)
 {
-	Buffer		buffer = ReadBuffer(rel, METAPAGE_BLKNO);
-	uint64		change = *(volatile uint64 *) &PageGetMeta(BufferGetPage(buffer))->changer;
-
-	ReleaseBuffer(buffer);
-	return change;
+	return read_word(rel, offsetof(MetaPageDisk, changer));
 }
 
-/* Likewise; and whose gate we have passed has written it before (storage/gate.c). */
+/* Whose gate we have passed has written it before (storage/gate.c). */
 uint64
 lh_metapage_bulk_end(Relation rel)
 {
-	Buffer		buffer = ReadBuffer(rel, METAPAGE_BLKNO);
-	uint64		end = *(volatile uint64 *) &PageGetMeta(BufferGetPage(buffer))->bulk_end;
-
-	ReleaseBuffer(buffer);
-	return end;
+	return read_word(rel, offsetof(MetaPageDisk, bulk_end));
 }
 
 void

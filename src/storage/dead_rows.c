@@ -35,15 +35,6 @@ static DeadRow places[PLACES];
 static uint64 transaction = 1;
 static bool any = false;		/* of this transaction */
 
-static int64
-storage_of(Relation rel)
-{
-	LhIdentity	identity;
-
-	lh_metapage_read(rel, &identity);
-	return identity.storage_id;
-}
-
 static DeadRow *
 place_of(int64 storage_id, uint64 row_id)
 {
@@ -62,16 +53,14 @@ full_xid(TransactionId xid)
 void
 lh_dead_row_note(Relation rel, uint64 row_id, TransactionId xid)
 {
-	int64		storage_id = storage_of(rel);
+	int64		storage_id = lh_storage_id(rel);
 
 	*place_of(storage_id, row_id) = (DeadRow) {storage_id, row_id, TransactionIdIsNormal(xid) ? full_xid(xid) : 0, 0};
 }
 
 void
-lh_dead_row_note_own(Relation rel, uint64 row_id, FullTransactionId xid)
+lh_dead_row_note_own(int64 storage_id, uint64 row_id, FullTransactionId xid)
 {
-	int64		storage_id = storage_of(rel);
-
 	*place_of(storage_id, row_id) = (DeadRow) {storage_id, row_id, U64FromFullTransactionId(xid), transaction};
 	any = true;
 }
@@ -79,7 +68,7 @@ lh_dead_row_note_own(Relation rel, uint64 row_id, FullTransactionId xid)
 bool
 lh_dead_row_known(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead)
 {
-	int64		storage_id = storage_of(rel);
+	int64		storage_id = lh_storage_id(rel);
 	DeadRow    *row = place_of(storage_id, row_id);
 
 	*all_dead = false;

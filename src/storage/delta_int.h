@@ -153,7 +153,6 @@ extern void bulk_index_range(DeltaIndex *index, uint64 row_id);
 extern void gate_pass(Relation rel, uint64 row_id);
 extern void gate_leave(Relation rel, uint64 row_id);
 extern void gate_shut(Relation rel, uint64 row_id);
-extern void gate_open(Relation rel, uint64 row_id);
 
 /* Leaves the gate but stays with the row, in its critical section; _return: is in the gate again. */
 extern void gate_leave_staying(Relation rel, uint64 row_id);

@@ -92,19 +92,14 @@ gate_pass(Relation rel, uint64 row_id)
 }
 
 void
-gate_leave(Relation rel, uint64 row_id)
-{
-	LWLockRelease(gate_of(rel, row_id));
-}
-
-void
 gate_shut(Relation rel, uint64 row_id)
 {
 	LWLockAcquire(gate_of(rel, row_id), LW_EXCLUSIVE);
 }
 
+/* Passed or shut. */
 void
-gate_open(Relation rel, uint64 row_id)
+gate_leave(Relation rel, uint64 row_id)
 {
 	LWLockRelease(gate_of(rel, row_id));
 }

@@ -300,7 +300,7 @@ extern void lh_row_memory_forget(void);
 
 /* Deleted, or superseded, by a transaction that has committed; InvalidTransactionId: dead to everybody. */
 extern void lh_dead_row_note(Relation rel, uint64 row_id, TransactionId xid);
-extern void lh_dead_row_note_own(Relation rel, uint64 row_id, FullTransactionId xid);	/* by this one */
+extern void lh_dead_row_note_own(int64 storage_id, uint64 row_id, FullTransactionId xid);	/* by this one */
 
 /* Does the snapshot not see the row because of that?  False: ask the row's marks. */
 extern bool lh_dead_row_known(Relation rel, uint64 row_id, Snapshot snapshot, bool *all_dead);

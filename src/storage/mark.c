@@ -88,15 +88,6 @@ struct LhMarks
 	LOCKMODE	mode;
 };
 
-static int64
-storage_id_of(Relation rel)
-{
-	LhIdentity	identity;
-
-	lh_metapage_read(rel, &identity);
-	return identity.storage_id;
-}
-
 LhMarks *
 lh_marks_begin(Relation rel, LOCKMODE mode)
 {
@@ -106,7 +97,7 @@ lh_marks_begin(Relation rel, LOCKMODE mode)
 
 	marks->cxt = cxt;
 	marks->rel = rel;
-	marks->storage_id = storage_id_of(rel);
+	marks->storage_id = lh_storage_id(rel);
 	marks->mode = mode;
 	marks->has_index = false;
 	delta_borrow(rel, mode, &marks->delta);
@@ -861,7 +852,7 @@ lh_row_bury(LhMarks *marks, uint64 row_id, LhTombstoneKind kind, uint64 successo
 
 	delta_put(&marks->delta, ROW_KEY(row_id, KIND_TOMBSTONE), &disk, sizeof(disk), cid, 0, 0, NULL);
 	lh_own_dead_add(marks->rel, row_id, cid);
-	lh_dead_row_note_own(marks->rel, row_id, GetCurrentFullTransactionId());
+	lh_dead_row_note_own(marks->storage_id, row_id, GetCurrentFullTransactionId());
 	lh_own_lock_remove(marks->storage_id, row_id);
 }
 
@@ -982,7 +973,7 @@ lh_rows_bury(LhMarks *marks, LhBulk *rows, LhBulk *waits, CommandId cid, int lea
 			memset(left.bits, 0, sizeof(left.bits));
 		*rows = left;
 	}
-	gate_open(marks->rel, rows->first);
+	gate_leave(marks->rel, rows->first);
 }
 
 /* ---- lineage ---- */

@@ -728,11 +728,9 @@ lh_version_sample_block(struct SampleScanState *node, BlockNumber n_blocks)
 int64
 lh_row_count(Relation rel, Snapshot snapshot)
 {
-	LhIdentity	identity;
 	LhFileTotals totals;
 
 	lh_metapage_check_snapshot(rel, snapshot);
-	lh_metapage_read(rel, &identity);
-	lh_file_totals(identity.storage_id, snapshot, &totals);
+	lh_file_totals(lh_storage_id(rel), snapshot, &totals);
 	return totals.rows + lh_delta_count(rel, snapshot);
 }

@@ -69,11 +69,9 @@ read_row(TupleTableSlot *slot)
 	uint64		row_id = lh_tid_to_row_id(&slot->tts_tid);
 	const LhRow *known;
 	LhRowFetch *fetch;
-	LhIdentity	identity;
 	LhRow		row;
 
-	lh_metapage_read(rel, &identity);
-	known = lh_row_memory_find(identity.storage_id, row_id);
+	known = lh_row_memory_find(lh_storage_id(rel), row_id);
 	if (known != NULL)
 	{
 		lh_slot_store(slot, known, RelationGetRelid(rel));

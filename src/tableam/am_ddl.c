@@ -280,12 +280,10 @@ lh_estimate_size(Relation rel, int32 *attr_widths, BlockNumber *pages,
 {
 	Snapshot	snapshot = RegisterSnapshot(ActiveSnapshotSet() ? GetActiveSnapshot() : GetLatestSnapshot());
 	bool		counted = rel->rd_rel->reltuples >= 0;
-	LhIdentity	identity;
 	LhFileTotals totals;
 	BlockNumber delta_pages = 0;
 
-	lh_metapage_read(rel, &identity);
-	lh_file_totals_estimate(identity.storage_id, snapshot, &totals);
+	lh_file_totals_estimate(lh_storage_id(rel), snapshot, &totals);
 	UnregisterSnapshot(snapshot);
 	*tuples = (double) totals.rows;
 	if (counted)

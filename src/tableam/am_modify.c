@@ -382,15 +382,15 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 			  uint8 flags, TM_FailureData *tmfd)
 {
 	uint64		row_id = lh_tid_to_row_id(tid);
-	LhIdentity	identity;
+	int64		storage_id;
 	LhMarks    *marks;
 	LhRowMarks	m;
 	TM_Result	result;
 
 	lh_require_preload(rel);
 	tmfd->traversed = false;
-	lh_metapage_read(rel, &identity);
-	if (mode == LockTupleKeyShare && lh_own_lock_known(identity.storage_id, row_id))
+	storage_id = lh_storage_id(rel);
+	if (mode == LockTupleKeyShare && lh_own_lock_known(storage_id, row_id))
 	{
 		store_row(rel, row_id, slot);
 		return TM_Ok;
@@ -426,7 +426,7 @@ lh_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *
 	lh_marks_end(marks);
 	lh_row_id_to_tid(row_id, tid);
 	if (result == TM_Ok)
-		lh_own_lock_add(identity.storage_id, row_id);
+		lh_own_lock_add(storage_id, row_id);
 	if (result == TM_Ok || result == TM_Invisible || result == TM_SelfModified)
 		store_row(rel, row_id, slot);
 	return result;
