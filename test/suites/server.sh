@@ -7,7 +7,7 @@
 # its packages are unpacked into a side prefix (nothing on the machine changes).
 #
 #	PG_SOURCE=/path	an unpacked source of exactly $PG_CONFIG's version: no apt
-#	ASSERT=1		build that source with assertions and take that server
+#	SERVER_KIND=assert|discard	build that source for such tests and take that server
 #
 # Sets PG_SOURCE, PG_CONFIG and LH_STAGE (the extension, built for that server).
 
@@ -70,16 +70,25 @@ debian_server() {
 	fi
 }
 
-# The same source with assertions on, in a prefix of its own.
-assert_server() {
-	local dir=$LH_SUITES/assert-$("$PG_CONFIG" --version | tr -c 'a-zA-Z0-9.\n' _)
+# The same source built for tests, in a prefix of its own.  "assert" has every
+# assertion; "discard" knows debug_discard_caches and overwrites freed memory,
+# but is optimised, since each catalogue lookup is paid in full there.
+source_server() {
+	local kind=$1 dir cflags options=()
+	dir=$LH_SUITES/$kind-$("$PG_CONFIG" --version | tr -c 'a-zA-Z0-9.\n' _)
+	case $kind in
+		assert) cflags='-O1 -g' options=(--enable-cassert) ;;
+		discard) cflags='-O2 -g -DDISCARD_CACHES_ENABLED -DCLOBBER_FREED_MEMORY' ;;
+		*) die "suites: unknown kind of server: $kind" ;;
+	esac
 	if [ ! -x "$dir/inst/bin/postgres" ]; then
-		say "suites: building a server with assertions (6 minutes of CPU)"
+		say "suites: building a server ($kind, 6 minutes of CPU)"
 		rm -rf "$dir"
 		mkdir -p "$dir/build"
 		# a make below another one would leave out generated headers
-		(unset MAKEFLAGS MFLAGS MAKELEVEL && cd "$dir/build" && CFLAGS='-O1 -g' "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" --enable-cassert \
-			--enable-debug --without-icu --without-readline --with-lz4 --with-zstd &&
+		(unset MAKEFLAGS MFLAGS MAKELEVEL && cd "$dir/build" &&
+			CFLAGS=$cflags "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" "${options[@]}" \
+				--enable-debug --without-icu --without-readline --with-lz4 --with-zstd &&
 			nice make -j2 -s && make -s install && make -s -C contrib install && make -s -C src/test/isolation install &&
 			make -s -C src/test/regress install) \
 			>"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log"; die "suites: the server does not build, see $dir/build.log"; }
@@ -117,7 +126,7 @@ suite_server() {
 	else
 		debian_server
 	fi
-	[ -z "${ASSERT:-}" ] || assert_server
+	[ -z "${SERVER_KIND:-}" ] || source_server "$SERVER_KIND"
 	exec 9>&-
 	export PG_CONFIG PG_SOURCE
 	suite_stage
