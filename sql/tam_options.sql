@@ -58,6 +58,44 @@ SELECT options('c1'), options('c3');
 VACUUM FULL c1;
 TRUNCATE c1;
 SELECT options('c1');
+-- SET LOGGED, SET UNLOGGED: what is to be a lakehouse table is one while it is logged
+CREATE VIEW kinds AS SELECT relname, relpersistence p, amname, array_to_string(reloptions, ', ') o
+	FROM pg_class c JOIN pg_am a ON a.oid = relam WHERE relname ~ '^u[1-9]$' ORDER BY 1;
+CREATE UNLOGGED TABLE u1 (a int PRIMARY KEY) USING lakehouse WITH (bulk_threshold = 5, fillfactor = 90);
+CREATE UNLOGGED TABLE u2 USING lakehouse AS SELECT 1 AS a;
+CREATE TABLE u3 (a int) USING lakehouse WITH (compression = none);
+ALTER TABLE u3 SET UNLOGGED;
+CREATE UNLOGGED TABLE u4 (a int) USING heap;
+CREATE UNLOGGED TABLE u5 (a int) USING heap;
+ALTER TABLE u5 SET ACCESS METHOD lakehouse;
+CREATE UNLOGGED TABLE u6 (a int) USING lakehouse;
+ALTER TABLE u6 SET ACCESS METHOD heap;
+CREATE UNLOGGED TABLE u7 (a int) USING lakehouse WITH (bulk_threshold = 5);
+ALTER TABLE u7 RESET (logged_using);
+CREATE UNLOGGED TABLE u8 PARTITION OF cp FOR VALUES IN (2) USING lakehouse;
+-- as pg_dump writes it
+CREATE UNLOGGED TABLE u9 (a int) USING heap WITH (logged_using = lakehouse, bulk_threshold = 7);
+CREATE TABLE bad (a int) USING heap WITH (logged_using = lakehouse);
+CREATE UNLOGGED TABLE bad (a int) USING heap WITH (logged_using = brin);
+ALTER TABLE u1 SET (fillfactor = 80), SET (compression = none);
+TABLE kinds;
+INSERT INTO u1 VALUES (1);
+VACUUM FULL u1;
+ALTER TABLE u1 SET LOGGED, SET (bulk_threshold = 6), ADD b int DEFAULT 3;
+ALTER TABLE u2 SET LOGGED;
+ALTER TABLE u3 SET LOGGED;
+ALTER TABLE u4 SET LOGGED;
+ALTER TABLE u5 SET LOGGED;
+ALTER TABLE u6 SET LOGGED;
+ALTER TABLE u7 SET LOGGED;
+ALTER TABLE u8 SET LOGGED;
+ALTER TABLE u9 SET LOGGED, SET ACCESS METHOD heap;
+TABLE kinds;
+TABLE u1;
+ALTER TABLE u1 SET UNLOGGED, SET ACCESS METHOD lakehouse;
+ALTER TABLE u2 SET UNLOGGED, SET ACCESS METHOD heap;
+ALTER TABLE u3 SET UNLOGGED, RESET (logged_using);
+SELECT * FROM kinds WHERE relname < 'u4';
 -- settings
 SET lakehouse.compression = 'lzma';
 SET lakehouse.row_group_rows = 10;

@@ -131,6 +131,8 @@ extern bool lh_option_known(const char *name);
 extern void lh_option_validate(const char *name, const char *value);
 extern void lh_options_of(Relation rel, LhOptions *options);
 
+extern bool lh_reloptions_have(Oid relid, const char *name);
+
 /* Takes our options out of pg_class.reloptions and returns them (DefElems). */
 extern List *lh_reloptions_take(Oid relid);
 extern void lh_reloptions_put(Oid relid, List *set, List *reset);

@@ -39,7 +39,7 @@ static int	guc_format_version;
 #define MAX_ROW_GROUP_ROWS	10000000
 
 static const char *const known_options[] = {
-	"bulk_threshold", "compression", "format_version", "location", "publish",
+	"bulk_threshold", "compression", "format_version", "location", "logged_using", "publish",
 	"row_group_rows", "target_file_size"
 };
 
@@ -157,6 +157,12 @@ apply_option(LhOptions *options, const char *name, const char *value)
 	{
 		if (!parse_range(value, 2, 2, &options->format_version))
 			bad_value(name, value, "The only valid value is 2.");
+	}
+	else if (strcmp(name, "logged_using") == 0)
+	{
+		/* of unlogged tables, for the utility hook (tableam/am_utility.c) */
+		if (strcmp(value, "lakehouse") != 0)
+			bad_value(name, value, "The only valid value is \"lakehouse\".");
 	}
 }
 

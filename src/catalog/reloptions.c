@@ -68,6 +68,34 @@ store_options(Oid relid, List *options)
 	CommandCounterIncrement();
 }
 
+static DefElem *
+find_option(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
+			return lfirst_node(DefElem, lc);
+	return NULL;
+}
+
+bool
+lh_reloptions_have(Oid relid, const char *name)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		isnull;
+	bool		found = false;
+	Datum		reloptions;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	reloptions = reloptions_of(tuple, &isnull);
+	if (!isnull)
+		found = find_option(untransformRelOptions(reloptions), name) != NULL;
+	ReleaseSysCache(tuple);
+	return found;
+}
+
 List *
 lh_reloptions_take(Oid relid)
 {
@@ -86,17 +114,6 @@ lh_reloptions_take(Oid relid)
 	if (ours != NIL)
 		store_options(relid, theirs);
 	return ours;
-}
-
-static DefElem *
-find_option(List *options, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, options)
-		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
-			return lfirst_node(DefElem, lc);
-	return NULL;
 }
 
 void

@@ -6,6 +6,8 @@
  *	 MATERIALIZED VIEW and ALTER TABLE before core sees them, and stored
  *	 afterwards (catalog/options.c says why).
  * - Temporary and unlogged tables become heap tables: they are never published.
+ *	 An unlogged one has the option "logged_using", by which SET LOGGED knows
+ *	 what to make of it (docs/decisions/0007).
  * - A table that turns into a lakehouse table gets its delta.
  */
 #include "postgres.h"
@@ -14,6 +16,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/toasting.h"
@@ -33,6 +36,9 @@
 #include "tableam/lh_tableam_int.h"
 
 #define AM_NAME "lakehouse"
+
+/* option of an unlogged heap table that was to be a lakehouse table */
+#define MARK "logged_using"
 
 static ProcessUtility_hook_type previous_utility = NULL;
 
@@ -116,13 +122,70 @@ take_options(List **options, bool check)
 	return ours;
 }
 
+static bool
+has_option(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
+			return true;
+	return false;
+}
+
+/* Later settings of an option win, and RESET wins over all. */
+static List *
+settled_options(List *set, List *reset)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, set)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+		bool		overridden = has_option(reset, def->defname);
+
+		for_each_from(lc2, set, foreach_current_index(lc) + 1)
+			overridden |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
+		if (!overridden)
+			result = lappend(result, def);
+	}
+	return result;
+}
+
+static DefElem *
+make_mark(void)
+{
+	return makeDefElem(pstrdup(MARK), (Node *) makeString(pstrdup(AM_NAME)), -1);
+}
+
 /* ---- CREATE ---- */
 
 static bool
 is_temporary(const RangeVar *rv)
 {
-	return rv->relpersistence != RELPERSISTENCE_PERMANENT ||
+	return rv->relpersistence == RELPERSISTENCE_TEMP ||
 		(rv->schemaname != NULL && strncmp(rv->schemaname, "pg_temp", strlen("pg_temp")) == 0);
+}
+
+/* Will it be a lakehouse table, or was it one that had to be heap's (a restored dump)? */
+static bool
+creates_ours(const CreateStmt *create)
+{
+	if (create->partspec != NULL)
+		return false;
+	if (create->relation->relpersistence == RELPERSISTENCE_UNLOGGED && has_option(create->options, MARK))
+		return true;
+	if (create->accessMethod == NULL && create->partbound != NULL)
+	{
+		/* from version 17 on, a partition's is its parent's, if that has one */
+		Oid			relam = lh_relation_am(RangeVarGetRelid(linitial(create->inhRelations), NoLock, true));
+
+		if (OidIsValid(relam))
+			return relam == lh_am_oid();
+	}
+	return names_our_am(create->accessMethod);
 }
 
 typedef struct Creation
@@ -152,6 +215,11 @@ prepare_creation(RangeVar *relation, char **access_method, List **options,
 	}
 	creation->relation = relation;
 	creation->options = ours;
+	if (relation->relpersistence == RELPERSISTENCE_UNLOGGED)
+	{
+		*access_method = pstrdup("heap");
+		creation->options = lappend(ours, make_mark());
+	}
 	creation->existed = if_not_exists && OidIsValid(get_relname_relid(relation->relname, creation->schema));
 }
 
@@ -165,7 +233,7 @@ finish_creation(const Creation *creation)
 	CommandCounterIncrement();
 	relid = get_relname_relid(creation->relation->relname, creation->schema);
 	if (OidIsValid(relid))
-		lh_reloptions_put(relid, creation->options, NIL);
+		lh_reloptions_put(relid, settled_options(creation->options, NIL), NIL);
 }
 
 /* ---- ALTER ---- */
@@ -173,6 +241,7 @@ finish_creation(const Creation *creation)
 typedef struct Alteration
 {
 	Oid			relid;
+	bool		wanted;			/* lakehouse, as far as the table is logged */
 	bool		set_access_method;
 	List	   *set;			/* our options */
 	List	   *reset;
@@ -206,130 +275,143 @@ refuse_moving(Oid relid, List *set, List *reset)
 	relation_close(rel, NoLock);
 }
 
+/* A lakehouse table, or an unlogged one that was to be one. */
+static bool
+is_wanted(Oid relid)
+{
+	Oid			relam = lh_relation_am(relid);
+
+	if (!OidIsValid(relam))
+		return false;
+	return relam == lh_am_oid() ||
+		(relam == HEAP_TABLE_AM_OID && lh_reloptions_have(relid, MARK));
+}
+
 /*
- * Splits the statement's commands (already a copy); returns false if it has
- * nothing to do with us.
+ * The access method that core is to set: what the statement says, or what
+ * follows from SET LOGGED and SET UNLOGGED.  Whatever is not logged is heap's.
+ */
+static void
+choose_access_method(AlterTableStmt *stmt, Alteration *alteration)
+{
+	char		persistence = get_rel_persistence(alteration->relid);
+	bool		changes = false;
+	AlterTableCmd *method = NULL;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_SetAccessMethod)
+			method = cmd;
+		else if (cmd->subtype == AT_SetLogged || cmd->subtype == AT_SetUnLogged)
+		{
+			changes = true;
+			persistence = cmd->subtype == AT_SetLogged ? RELPERSISTENCE_PERMANENT : RELPERSISTENCE_UNLOGGED;
+		}
+	}
+	if (method == NULL && changes && alteration->wanted)
+	{
+		method = makeNode(AlterTableCmd);
+		method->subtype = AT_SetAccessMethod;
+		stmt->cmds = lappend(stmt->cmds, method);
+	}
+	if (method != NULL && alteration->wanted)
+		method->name = pstrdup(persistence == RELPERSISTENCE_PERMANENT ? AM_NAME : "heap");
+	alteration->set_access_method = method != NULL;
+}
+
+/* Takes our options out of the statement; returns whether there are others. */
+static bool
+take_altered_options(AlterTableStmt *stmt, Alteration *alteration)
+{
+	bool		others = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		List	   *options = (List *) cmd->def;
+
+		if (cmd->subtype == AT_SetRelOptions)
+			alteration->set = list_concat(alteration->set, take_options(&options, true));
+		else if (cmd->subtype == AT_ResetRelOptions)
+			alteration->reset = list_concat(alteration->reset, take_options(&options, false));
+		else
+			continue;
+		cmd->def = (Node *) options;
+		others |= options != NIL;
+		if (options == NIL)
+			stmt->cmds = foreach_delete_current(stmt->cmds, lc);
+	}
+	return others;
+}
+
+/*
+ * Changes the statement (already a copy) to what core is to do; returns false
+ * if it has nothing to do with us.
  */
 static bool
 prepare_alteration(AlterTableStmt *stmt, Alteration *alteration)
 {
-	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
 	Oid			relid;
-	Oid			relam;
-	bool		ours;
-	bool		core_options = false;
-	bool		unlogged = false;
-	List	   *cmds = NIL;
+	bool		was_wanted;
 	ListCell   *lc;
 
 	if (stmt->objtype != OBJECT_TABLE && stmt->objtype != OBJECT_MATVIEW)
 		return false;
-	relid = AlterTableLookupRelation(stmt, lockmode);
-	if (!OidIsValid(relid))
+	relid = AlterTableLookupRelation(stmt, AlterTableGetLockLevel(stmt->cmds));
+	if (!OidIsValid(relid) || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 		return false;
-	relam = lh_relation_am(relid);
-	ours = OidIsValid(relam) && relam == lh_am_oid();
+	was_wanted = is_wanted(relid);
+	alteration->wanted = was_wanted && OidIsValid(lh_am_oid()); /* not after DROP EXTENSION */
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 
-		if (cmd->subtype == AT_SetAccessMethod && cmd->name != NULL && strcmp(cmd->name, AM_NAME) == 0)
-			ours = true;
+		if (cmd->subtype == AT_SetAccessMethod)
+			alteration->wanted = names_our_am(cmd->name);
 	}
-	if (!ours)
+	if (!was_wanted && !alteration->wanted)
 		return false;
 
 	alteration->relid = relid;
-	foreach(lc, stmt->cmds)
-	{
-		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-
-		if (cmd->subtype == AT_SetRelOptions || cmd->subtype == AT_ResetRelOptions)
-		{
-			List	   *options = (List *) cmd->def;
-			List	   *taken = take_options(&options, cmd->subtype == AT_SetRelOptions);
-
-			if (cmd->subtype == AT_SetRelOptions)
-				alteration->set = list_concat(alteration->set, taken);
-			else
-				alteration->reset = list_concat(alteration->reset, taken);
-			cmd->def = (Node *) options;
-			if (options == NIL)
-				continue;
-			core_options = true;
-		}
-		else if (cmd->subtype == AT_SetUnLogged)
-			unlogged = true;
-		else if (cmd->subtype == AT_SetAccessMethod)
-			alteration->set_access_method = true;
-		cmds = lappend(cmds, cmd);
-	}
-	if (unlogged)
-	{
-		AlterTableCmd *cmd = makeNode(AlterTableCmd);
-
-		cmd->subtype = AT_SetAccessMethod;
-		cmd->name = pstrdup("heap");
-		cmds = lappend(cmds, cmd);
-	}
-	stmt->cmds = cmds;
-	refuse_moving(relid, alteration->set, alteration->reset);
-	if (core_options)
+	if (take_altered_options(stmt, alteration))
 		alteration->set = list_concat(lh_reloptions_take(relid), alteration->set);
+	alteration->wanted &= !has_option(alteration->reset, MARK);
+	choose_access_method(stmt, alteration);
+	refuse_moving(relid, alteration->set, alteration->reset);
 	return true;
-}
-
-/* Later settings of an option win. */
-static List *
-last_settings(List *options)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-	ListCell   *lc2;
-
-	foreach(lc, options)
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-		bool		overridden = false;
-
-		for_each_from(lc2, options, foreach_current_index(lc) + 1)
-			overridden |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
-		if (!overridden)
-			result = lappend(result, def);
-	}
-	return result;
 }
 
 static void
 finish_alteration(const Alteration *alteration)
 {
+	List	   *set = alteration->set;
+	List	   *reset = alteration->reset;
 	Oid			relam;
-	List	   *set = NIL;
-	ListCell   *lc;
 
 	CommandCounterIncrement();
 	relam = lh_relation_am(alteration->relid);
 	if (!OidIsValid(relam))
 		return;
-	if (relam != lh_am_oid())
+	if (relam == lh_am_oid())
+	{
+		if (lh_reloptions_have(alteration->relid, MARK))
+			reset = lappend(list_copy(reset), make_mark());
+	}
+	else if (alteration->wanted && get_rel_persistence(alteration->relid) == RELPERSISTENCE_UNLOGGED)
+		set = lappend(list_copy(set), make_mark());
+	else
 	{
 		(void) lh_reloptions_take(alteration->relid);
 		return;
 	}
-	/* a RESET wins over what was taken out of the way */
-	foreach(lc, last_settings(alteration->set))
-	{
-		DefElem    *def = lfirst_node(DefElem, lc);
-		ListCell   *lc2;
-		bool		is_reset = false;
-
-		foreach(lc2, alteration->reset)
-			is_reset |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
-		if (!is_reset)
-			set = lappend(set, def);
-	}
-	if (set != NIL || alteration->reset != NIL)
-		lh_reloptions_put(alteration->relid, set, alteration->reset);
+	if (set != NIL || reset != NIL)
+		lh_reloptions_put(alteration->relid, settled_options(set, reset), reset);
+	if (relam != lh_am_oid())
+		return;
 
 	/* SET ACCESS METHOD from an access method without TOAST: make the delta */
 	if (alteration->set_access_method)
@@ -382,8 +464,7 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	Alteration	alteration = {0};
 
 	lh_deltas_close_idle();
-	if (IsA(stmt, CreateStmt) && ((CreateStmt *) stmt)->partspec == NULL &&
-		names_our_am(((CreateStmt *) stmt)->accessMethod))
+	if (IsA(stmt, CreateStmt) && creates_ours((CreateStmt *) stmt))
 	{
 		CreateStmt *create;
 
