@@ -16,6 +16,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -110,7 +111,7 @@ lake_update(Relation rel, ItemPointer tid, HeapTuple tuple)
 
 struct LakeScan
 {
-	SysScanDesc scan;
+	SysScanDesc scan;			/* NULL: there is nothing */
 	Relation	index;			/* an ordered scan's */
 	Snapshot	registered;		/* by us, or NULL */
 	Snapshot	judge;			/* the scan returns all, this says which are there; or NULL */
@@ -128,11 +129,17 @@ scan_snapshot(LakeScan *scan, Relation rel, Snapshot snapshot)
 	return SnapshotAny;
 }
 
+/*
+ * While pg_upgrade restores the schema, all tables are empty, our catalog is
+ * without its indexes, and attached partitions are searched.
+ */
 LakeScan *
 lake_scan_begin(Relation rel, const char *index, Snapshot snapshot, int n_keys, ScanKey keys)
 {
 	LakeScan   *scan = palloc0(sizeof(LakeScan));
 
+	if (IsBinaryUpgrade)
+		return scan;
 	snapshot = scan_snapshot(scan, rel, snapshot);
 	scan->scan = systable_beginscan(rel, index != NULL ? lake_index(index) : InvalidOid, index != NULL,
 									snapshot, n_keys, keys);
@@ -144,6 +151,8 @@ lake_scan_begin_ordered(Relation rel, const char *index, Snapshot snapshot, int 
 {
 	LakeScan   *scan = palloc0(sizeof(LakeScan));
 
+	if (IsBinaryUpgrade)
+		return scan;
 	snapshot = scan_snapshot(scan, rel, snapshot);
 	scan->index = index_open(lake_index(index), AccessShareLock);
 	scan->scan = systable_beginscan_ordered(rel, scan->index, snapshot, n_keys, keys);
@@ -168,6 +177,8 @@ lake_scan_next(LakeScan *scan, ScanDirection direction)
 {
 	HeapTuple	tuple;
 
+	if (scan->scan == NULL)
+		return NULL;
 	do
 		tuple = scan->index != NULL ? systable_getnext_ordered(scan->scan, direction) : systable_getnext(scan->scan);
 	while (HeapTupleIsValid(tuple) && scan->judge != NULL && !judge_row(scan));
@@ -182,7 +193,7 @@ lake_scan_end(LakeScan *scan)
 		systable_endscan_ordered(scan->scan);
 		index_close(scan->index, AccessShareLock);
 	}
-	else
+	else if (scan->scan != NULL)
 		systable_endscan(scan->scan);
 	if (scan->registered != NULL)
 		UnregisterSnapshot(scan->registered);

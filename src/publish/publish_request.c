@@ -331,5 +331,6 @@ lh_publish_init(void)
 		return;
 	lh_publish_shmem_init();
 	lh_hold_init();
-	lh_launcher_register();
+	if (!IsBinaryUpgrade)		/* pg_upgrade: nobody writes but itself */
+		lh_launcher_register();
 }
