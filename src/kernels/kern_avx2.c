@@ -205,44 +205,6 @@ narrow(size_t n, const float *from, LhHalf *to)
 	v_finish();
 }
 
-/* ---- numbers as text ---- */
-
-/*
- * The digits are shuffled to the end, behind zeros; then pairs, fours and
- * eights are put together.
- */
-PRIMITIVE int
-digits16(const char *p, uint64_t *value)
-{
-	static const int8_t slots[32] = {
-		-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-		0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	};
-	__m128i		digits = _mm_sub_epi8(_mm_loadu_si128((const __m128i *) p), _mm_set1_epi8('0'));
-	__m128i		is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
-	int			n = __builtin_ctz(~(unsigned) _mm_movemask_epi8(is_digit));
-	uint64_t	eights;
-	__m128i		x = _mm_shuffle_epi8(digits, _mm_loadu_si128((const __m128i *) (slots + n)));
-
-	x = _mm_maddubs_epi16(x, _mm_set1_epi16(10 | 1 << 8));
-	x = _mm_madd_epi16(x, _mm_set1_epi32(100 | 1 << 16));
-	x = _mm_packus_epi32(x, x);
-	x = _mm_madd_epi16(x, _mm_set1_epi32(10000 | 1 << 16));
-	eights = (uint64_t) _mm_cvtsi128_si64(x);
-	*value = (uint32_t) eights * UINT64_C(100000000) + (eights >> 32);
-	return n;
-}
-
-PRIMITIVE size_t
-to_comma(const char *p)
-{
-	__m256i		is_comma = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *) p), _mm256_set1_epi8(','));
-
-	return (size_t) __builtin_ctzll((uint32_t) _mm256_movemask_epi8(is_comma) | UINT64_C(1) << 32);
-}
-
-#include "kern_decimal_int.h"
-
 void
 lh_kern_avx2(LhKernels *kernels)
 {
@@ -250,7 +212,6 @@ lh_kern_avx2(LhKernels *kernels)
 	fill_sparse(kernels);
 	kernels->hamming = hamming;
 	kernels->jaccard = jaccard;
-	kernels->decimals = decimals;
 	kernels->widen = widen;
 	kernels->narrow = narrow;
 }

@@ -40,7 +40,7 @@ lh_cpu_detect(void)
 
 	if (!__get_cpuid(1, &a, &b, &c1, &d) || !has(c1, bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C))
 		return 0;
-	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, bit_AVX2))
+	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, bit_AVX2 | bit_BMI))
 		return 0;
 	saved = xgetbv();
 	if ((saved & XCR0_AVX) != XCR0_AVX)
@@ -95,10 +95,13 @@ lh_kernels_init(LhKernels *kernels, uint32_t cpu)
 {
 	kernels->cpu = cpu;
 	lh_kern_portable(kernels);
-	lh_kern_decimal(kernels);
+	kernels->decimals = lh_kern_decimals;
 #ifdef LH_KERN_X86
 	if (cpu & LH_CPU_AVX2)
+	{
 		lh_kern_avx2(kernels);
+		lh_kern_decimal_avx2(kernels);
+	}
 	if (cpu & LH_CPU_AVX512)
 		lh_kern_avx512(kernels);
 	if ((cpu & LH_CPU_AVX512) && (cpu & LH_CPU_VPOPCNT))

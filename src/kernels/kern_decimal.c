@@ -1,9 +1,34 @@
 /*
  * kern_decimal.c
- *	  Decimal text to the nearest float on any processor; how, is told in
- *	  kern_decimal_int.h.
+ *	  Decimal text to the nearest float on any processor; the arithmetic is told
+ *	  in kern_decimal_int.h.
  */
-#include "kern_int.h"
+#include "kern_decimal_int.h"
+
+#include <float.h>
+#include <math.h>
+
+/* The first ones, which fit into 63 bits; all others are less than a tenth of a part of 2^53. */
+#define MAX_DIGITS		18
+
+static const uint64_t int_powers[MAX_DIGITS + 1] = {
+	1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000,
+	100000000000, 1000000000000, 10000000000000, 100000000000000, 1000000000000000,
+	10000000000000000, 100000000000000000, 1000000000000000000
+};
+
+/* The float nearest to w * 10^e; false where it is in doubt, infinite, or zero for more than nothing. */
+static inline bool
+nearest_float(uint64_t w, int64_t e, bool negative, float *out)
+{
+	double		d = (double) (int64_t) w;
+
+	if (e < -MAX_POWER || e > MAX_POWER)
+		return false;
+	d *= powers[negative][MAX_POWER + e];
+	*out = (float) (d * LOWER);
+	return *out == (float) (d * UPPER) && fabsf(*out) <= FLT_MAX && (*out != 0 || w == 0);
+}
 
 /* ---- sixteen digits, eight in a word ---- */
 
@@ -47,6 +72,7 @@ word_at(const char *p)
 	return word;
 }
 
+/* How many of the 16 characters at p, from the first, are digits, and the number they make. */
 static inline int
 digits16(const char *p, uint64_t *value)
 {
@@ -62,6 +88,7 @@ digits16(const char *p, uint64_t *value)
 	return n_first + n_second;
 }
 
+/* How many of the 32 characters at p stand before the first comma. */
 static inline size_t
 to_comma(const char *p)
 {
@@ -77,14 +104,6 @@ to_comma(const char *p)
 	}
 	return 32;
 }
-
-static inline void
-v_finish(void)
-{
-}
-
-#define TARGET
-#include "kern_decimal_int.h"
 
 /* ---- one number of any plain form ---- */
 
@@ -154,16 +173,106 @@ lh_decimal_to_float(const char *s, const char *end, const char **next, float *ou
 	if (s < end && ((*s | 0x20) >= 'a' && (*s | 0x20) <= 'z'))
 		return false;
 	*next = s;
-	if (w == 0)
-		*out = 0;
-	else if (!scale(w, e, out))
-		return false;
-	negate_if(negative, out);
-	return true;
+	return nearest_float(w, w == 0 ? 0 : e, negative, out);
 }
 
-void
-lh_kern_decimal(LhKernels *kernels)
+/* ---- many numbers ---- */
+
+/* More than the longest number that the quick way takes. */
+#define QUICK_ROOM		64
+
+/*
+ * One number like "-0.0123" at s, where QUICK_ROOM bytes may be read: behind
+ * it, or NULL for any other kind.  Which characters are digits changes from
+ * number to number, so hardly a branch depends on it.
+ */
+static inline const char *
+quick_number(const char *s, float *out)
 {
-	kernels->decimals = decimals;
+	const bool	negative = *s == '-';
+	uint64_t	w;
+	uint64_t	fraction;
+	int			n;
+	int			e = 0;
+
+	s += negative;
+	if (s[1] == '.' && (unsigned char) (s[0] - '0') <= 9)
+	{
+		/* Most often "0.", and then there is room for all digits. */
+		n = digits16(s + 2, &fraction);
+		w = (uint64_t) (s[0] - '0') * int_powers[n] + fraction;
+		e = -n;
+		s += 2 + n;
+	}
+	else
+	{
+		n = digits16(s, &w);
+		if (n == 0 || n == 16)
+			return NULL;
+		s += n;
+		if (*s == '.')
+		{
+			n = digits16(++s, &fraction);
+			if (w >= int_powers[MAX_DIGITS - n])
+				return NULL;
+			w = w * int_powers[n] + fraction;
+			e = -n;
+			s += n;
+		}
+	}
+	if (n == 16)
+	{
+		n = digits16(s, &fraction);
+		if (w >= int_powers[MAX_DIGITS - n])
+			return NULL;
+		w = w * int_powers[n] + fraction;
+		e -= n;
+		s += n;
+	}
+	return nearest_float(w, e, negative, out) ? s : NULL;
+}
+
+/*
+ * Where the next number begins is found by its comma, not by reading the number
+ * to its end: so the processor works on several numbers at once.  For the same
+ * reason whether a blank follows is taken from the comma before, until it is
+ * seen not to.
+ */
+size_t
+lh_kern_decimals(const char **text, const char *end, float *out, size_t max)
+{
+	const char *s = *text;
+	size_t		n = 0;
+	size_t		blank = 0;
+
+	while (n < max)
+	{
+		const char *next;
+
+		if (end - s >= QUICK_ROOM)
+		{
+			const size_t bytes = to_comma(s);
+
+			if (__builtin_expect(quick_number(s, &out[n]) == s + bytes, 1))
+			{
+				n++;
+				s += bytes + 1 + blank;
+				if (__builtin_expect((s[0] == ' ') | (s[-1] != (blank ? ' ' : ',')), 0))
+				{
+					s -= blank;
+					blank = *s == ' ';
+					s += blank;
+				}
+				continue;
+			}
+		}
+		if (!lh_decimal_to_float(s, end, &next, &out[n]) || next == end || *next != ',')
+			break;
+		n++;
+		s = next + 1;
+		if (s < end && *s == ' ')
+			s++;
+	}
+	*text = s;
+	return n;
 }

@@ -15,15 +15,18 @@
 #endif
 
 extern void lh_kern_portable(LhKernels *kernels);
-extern void lh_kern_decimal(LhKernels *kernels);
 #ifdef LH_KERN_X86
 extern void lh_kern_avx2(LhKernels *kernels);
+extern void lh_kern_decimal_avx2(LhKernels *kernels);
 extern void lh_kern_avx512(LhKernels *kernels);
 extern void lh_kern_avx512_bits(LhKernels *kernels);
 #endif
 #ifdef LH_KERN_ARM
 extern void lh_kern_neon(LhKernels *kernels);
 #endif
+
+/* LhKernels.decimals of any processor. */
+extern size_t lh_kern_decimals(const char **text, const char *end, float *out, size_t max);
 
 /*
  * Reads a word of up to 8 bytes; the missing ones are zero.  For the tails of

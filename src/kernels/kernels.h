@@ -20,7 +20,7 @@
 
 /* ---- what the processor can do ---- */
 
-#define LH_CPU_AVX2			0x01	/* AVX2, FMA and F16C */
+#define LH_CPU_AVX2			0x01	/* AVX2, FMA, F16C and BMI1 */
 #define LH_CPU_AVX512		0x02	/* AVX-512 F, BW, DQ, VL */
 #define LH_CPU_VPOPCNT		0x04	/* AVX-512 VPOPCNTDQ */
 #define LH_CPU_VNNI			0x08	/* AVX-512 VNNI */
@@ -108,6 +108,7 @@ typedef struct LhKernels
 	 * Reads numbers that are each followed by a comma and maybe a blank, as
 	 * the nearest floats, as long as lh_decimal_to_float() would take them and
 	 * at most max; returns how many, with *text at what follows the last one.
+	 * May take numbers that are zero as a float, too.
 	 */
 	size_t		(*decimals) (const char **text, const char *end, float *out, size_t max);
 } LhKernels;

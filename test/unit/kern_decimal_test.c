@@ -1,7 +1,6 @@
 /*
  * kern_decimal_test.c
- *	  lh_decimal_to_float() against strtof(), on decimal strings of many
- *	  shapes.  LH_DECIMALS sets how many, 300,000 without it.
+ *	  Decimal text to floats against strtof(), on strings of many shapes.  LH_DECIMALS sets how many, 300,000 without it.
  */
 #include "kernels/kernels.h"
 
@@ -29,7 +28,9 @@ random_float(void)
 	return isfinite(f) ? f : 1.5f;
 }
 
-/* One of eight kinds of strings. */
+/* One of N_KINDS kinds of strings; only the last one's may be no number. */
+#define N_KINDS		11
+
 static void
 random_decimal(char *buf, size_t size, int kind)
 {
@@ -61,6 +62,17 @@ random_decimal(char *buf, size_t size, int kind)
 			snprintf(buf, size, "%u%u.%ue%d", next_random(), next_random(), next_random(),
 					 (int) (next_random() % 120) - 70);
 			break;
+		case 7:					/* whole numbers, many of them zeros */
+			snprintf(buf, size, "%d", (int32_t) (next_random() & next_random()) >> (next_random() % 33 % 32));
+			break;
+		case 8:					/* every exponent that has two digits */
+			snprintf(buf, size, "%.*e", (int) (next_random() % 18), small * pow(10, (int) (next_random() % 90) - 50));
+			break;
+		case 9:					/* about as long as a register is wide, with a point or none */
+			n = (int) (next_random() % 4);
+			snprintf(buf, size, "%s%0*.*f", n & 1 ? "-" : "", 24 + (int) (next_random() % 12), n & 2 ? (int) (next_random() % 20) : 0,
+					 fabs(small) * (next_random() % 3 == 0 ? 1e15 : 10));
+			break;
 		default:				/* digits at random */
 			n = 1 + (int) (next_random() % 30);
 			for (int i = 0; i < n; i++)
@@ -69,15 +81,22 @@ random_decimal(char *buf, size_t size, int kind)
 	}
 }
 
-LH_TEST(kern_decimal_nearest)
+static long
+decimals_wanted(void)
 {
 	const char *wanted = getenv("LH_DECIMALS");
-	const long	n = wanted ? atol(wanted) : 300000;
-	long		unsure[8] = {0};
+
+	return wanted ? atol(wanted) : 300000;
+}
+
+LH_TEST(kern_decimal_nearest)
+{
+	const long	n = decimals_wanted();
+	long		unsure[N_KINDS] = {0};
 
 	for (long i = 0; i < n; i++)
 	{
-		const int	kind = (int) (i % 8);
+		const int	kind = (int) (i % N_KINDS);
 		char		text[128];
 		char	   *exact;
 		char	   *behind;
@@ -104,9 +123,9 @@ LH_TEST(kern_decimal_nearest)
 		LH_CHECK(unsure[kind] * 1000 <= n);
 }
 
-/* Lists with and without blanks, by each instruction set, up to their first rubbish. */
+/* A list of numbers of a kind, or of all kinds if it is negative, up to its first rubbish. */
 static void
-check_list(const LhKernels *k, int n_wanted, bool blanks)
+check_list(const LhKernels *k, int kind, int n_wanted, bool blanks)
 {
 	char	   *text = malloc((size_t) n_wanted * 160 + 16);
 	float	   *nearest = malloc(sizeof(float) * (size_t) (n_wanted + 1));
@@ -123,7 +142,7 @@ check_list(const LhKernels *k, int n_wanted, bool blanks)
 		const char *next;
 		float		f;
 
-		random_decimal(one, sizeof(one) - 1, (int) (next_random() % 7));
+		random_decimal(one, sizeof(one) - 1, kind < 0 ? (int) (next_random() % (N_KINDS - 1)) : kind);
 		nearest[n] = strtof(one, &behind);
 		if (!lh_decimal_to_float(one, one + strlen(one), &next, &f) || *behind != 0)
 			continue;
@@ -147,15 +166,98 @@ check_list(const LhKernels *k, int n_wanted, bool blanks)
 
 LH_TEST(kern_decimal_lists)
 {
+	const long	n_wanted = decimals_wanted();
 	LhKernels	k;
 
 	for (int all = 0; all < 2; all++)
 	{
 		lh_kernels_init(&k, all ? lh_cpu_detect() : 0);
 		for (int n = 0; n < 300 && !lh_test_failed(); n++)
-			check_list(&k, n, n % 2 == 0);
-		check_list(&k, 50000, false);
+			check_list(&k, -1, n, n % 2 == 0);
+		for (long n = 0; n < n_wanted && !lh_test_failed(); n += 10000)
+			check_list(&k, (int) (n / 10000 % N_KINDS) - 1, 10000, n / 10000 % 2 == 0);
 		LH_GIVE_UP();
+	}
+}
+
+/* What is no number ends a list, wherever it stands, and the list's end does. */
+LH_TEST(kern_decimal_rubbish)
+{
+	static const char *const rubbish[] = {
+		"", "-", ".", "-.", "e-05", "-e-05", ".e-05", "1e5e-05", "1e-0x", "1e-:5", "1e*05", "1-2", "1..2", "1.2.3", "--1",
+		"+-1", "0x1p3", "nan", "-inf", "1 ", "  1", "1/2", "1:2", "1;", "1.2345678901234567890e-05x", "1\xb0", "1e+99", "999999999999e+29",
+		"1.000000059604644775390626", "-16777217.000000001",	/* nearly in the middle between two floats */
+		"0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000.1.2"
+	};
+	LhKernels	k;
+
+	for (int all = 0; all < 2; all++)
+	{
+		lh_kernels_init(&k, all ? lh_cpu_detect() : 0);
+		for (size_t i = 0; i < sizeof(rubbish) / sizeof(rubbish[0]); i++)
+			for (int before = 0; before < 100; before++)
+			{
+				char		text[2048];
+				float		got[200];
+				size_t		len = 0;
+				size_t		start;
+				char	   *exact;
+				const char *pos;
+				size_t		n;
+
+				for (int j = 0; j < before; j++)
+					len += (size_t) sprintf(text + len, "%d.25, ", j % 30);
+				start = len;
+				len += (size_t) sprintf(text + len, "%s,", rubbish[i]);
+				for (int j = 0; j < before % 50; j++)
+					len += (size_t) sprintf(text + len, "7.5,");
+				exact = malloc(len);
+				memcpy(exact, text, len);
+				pos = exact;
+				n = k.decimals(&pos, exact + len, got, 200);
+				if (n != (size_t) before || pos != exact + start || (n > 0 && got[n - 1] != (float) ((n - 1) % 30) + 0.25f))
+					lh_test_fail(__FILE__, __LINE__, "\"%s\" behind %d numbers: %zu are read", rubbish[i], before, n);
+				/* No more than there is room for. */
+				pos = exact;
+				if (k.decimals(&pos, exact + len, got, n / 2) != n / 2)
+					lh_test_fail(__FILE__, __LINE__, "not %zu of %zu numbers", n / 2, n);
+				free(exact);
+				LH_GIVE_UP();
+			}
+	}
+}
+
+/* Short numbers, none at all, and lists of every length, to the byte. */
+LH_TEST(kern_decimal_commas)
+{
+	static const char *const pieces[] = {"1.5,", "7,", "-1, ", ","};
+	LhKernels	k;
+
+	for (int all = 0; all < 2; all++)
+	{
+		lh_kernels_init(&k, all ? lh_cpu_detect() : 0);
+		for (size_t n = 0; n < 2400; n += n < 200 ? 1 : 97)
+			for (size_t i = 0; i < 4; i++)
+			{
+				const size_t len = strlen(pieces[i]);
+				const size_t n_numbers = i < 3 ? n : 20;
+				char	   *text = malloc(n * len + 40 + 1);
+				float	   *got = malloc((n + 20) * sizeof(float));
+				const char *pos;
+				size_t		size = 0;
+
+				for (size_t j = 0; i == 3 && j < 20; j++)
+					size += (size_t) sprintf(text + size, "8,");
+				for (size_t j = 0; j < n; j++, size += len)
+					memcpy(text + size, pieces[i], len);
+				text = realloc(text, size);
+				pos = text;
+				if (k.decimals(&pos, text + size, got, n + 20) != n_numbers)
+					lh_test_fail(__FILE__, __LINE__, "not %zu of %zu times \"%s\"", n_numbers, n, pieces[i]);
+				free(text);
+				free(got);
+				LH_GIVE_UP();
+			}
 	}
 }
 
