@@ -3,22 +3,25 @@
  *	  Sequential scans of heap tables, a page at a time.
  *
  * A sequential scan that computes hardly anything waits for memory, and for
- * the detour from node to node that each row takes.  The table's own scan
- * finds the pages, and which of their rows are visible; here the rows of one
- * page go through filter and distance in one loop, which meanwhile asks for
- * the rows of the next page: in the buffer where this process saw it last, or
- * else the next buffer, and standing where those of this page stand.
+ * the detour from node to node that each row takes.  Here the rows of one page
+ * go through the filter together and then through the distance in one loop,
+ * which meanwhile asks for the rows of the next page, standing where those of
+ * this page stand.
+ *
+ * Tables that have their place in shared buffers are read here; large ones by
+ * the server's own scan, which keeps to a few buffers and reads ahead, and so
+ * are those that several processes share or that look for serialization
+ * conflicts.
  */
 #include "postgres.h"
 
 #include "access/heapam.h"
-#include "access/sysattr.h"
 #include "access/tableam.h"
 #include "executor/executor.h"
 #include "executor/instrument.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/rel.h"
 
 #include "nearest/nearest_int.h"
@@ -27,74 +30,29 @@
 /* What is asked for of a row that is to come. */
 #define PREFETCH_BYTES	1024
 
-/* What a filter mostly looks at: a row's header and its first column or two. */
-#define FIRST_BYTES		40
+/* What a filter mostly looks at: the end of a row's header, and its first column or two. */
+#define FIRST_BYTE		offsetof(HeapTupleHeaderData, t_infomask2)
+#define LAST_BYTE		32
+
+/* The processor itself asks for the rows of pages that have so many. */
+#define CROWDED			64
 
 typedef struct HeapRun
 {
 	NearestState *s;
 	ScanState  *ss;
 	TupleTableSlot *slot;		/* of the table's row */
+	HeapTupleData tuple;		/* which it shows */
 	AttrNumber	key;			/* the table's column that is compared; 0: some expression */
-	int			prefetch;		/* bytes of each row */
-	int			n_leading;		/* columns up to the last that the filter looks at, of fixed length */
+	Form_pg_attribute key_att;
+	int			key_place;		/* in plain rows; -1: the slot finds it */
 	double		passed;
 	double		dropped;
+	NearestPage page;
+	uint8		verdicts[MaxHeapTuplesPerPage];
+	int			n_left;			/* rows that the filter has not dropped at once */
+	uint16		left[MaxHeapTuplesPerPage];
 } HeapRun;
-
-/* ---- where the next page is ---- */
-
-/* In which buffers this process saw the pages of the table that it scanned last; 0: not yet. */
-static struct
-{
-	RelFileNode file;
-	BlockNumber n_blocks;
-	Buffer	   *buffers;
-}			seen;
-
-/* Tables of more pages are not remembered. */
-#define MAX_SEEN	(1 << 20)
-
-static void
-remember_table(Relation rel)
-{
-	BlockNumber n_blocks = RelationGetNumberOfBlocks(rel);
-
-	if (RelFileNodeEquals(seen.file, rel->rd_node) && seen.n_blocks >= Min(n_blocks, MAX_SEEN))
-		return;
-	if (seen.buffers)
-		pfree(seen.buffers);
-	seen.buffers = NULL;
-	seen.n_blocks = 0;
-	if (n_blocks == 0 || n_blocks > MAX_SEEN)
-		return;
-	seen.buffers = MemoryContextAllocZero(TopMemoryContext, sizeof(Buffer) * n_blocks);
-	seen.n_blocks = n_blocks;
-	seen.file = rel->rd_node;
-}
-
-/*
- * The page that the scan will probably see next, for prefetching only: this one
- * if there is no telling.
- */
-static char *
-next_page(BlockNumber block, Buffer buffer)
-{
-	Buffer		next = 0;
-
-	if (BufferIsLocal(buffer))
-		return (char *) BufferGetPage(buffer);
-	if (block < seen.n_blocks)
-		seen.buffers[block] = buffer;
-	if (block + 1 < seen.n_blocks)
-		next = seen.buffers[block + 1];
-	if (next == 0)
-		next = lh_buffer_has_next(buffer) ? buffer + 1 : buffer;
-	__builtin_prefetch(GetBufferDescriptor(next - 1));
-	return (char *) BufferGetPage(next);
-}
-
-/* ---- the scan ---- */
 
 /* Is the child a plain scan of a heap table? */
 bool
@@ -107,6 +65,8 @@ lh_nearest_is_heap(const PlanState *child)
 		IsMVCCSnapshot(child->state->es_snapshot);
 }
 
+/* ---- rows ---- */
+
 /* What the expressions of the row before have allocated, mostly nothing. */
 static inline void
 forget_last(ExprContext *econtext)
@@ -117,125 +77,189 @@ forget_last(ExprContext *econtext)
 		MemoryContextReset(context);
 }
 
-/* The row in the slot through filter and distance. */
 static inline void
-visit_row(HeapRun *run)
+point_to(HeapRun *run, int i)
+{
+	run->tuple.t_data = run->page.rows[i];
+	run->tuple.t_len = ItemIdGetLength(PageGetItemId((Page) run->page.data, run->page.offsets[i]));
+	ItemPointerSet(&run->tuple.t_self, run->page.block, run->page.offsets[i]);
+}
+
+/* Lets the slot keep the page. */
+static void
+hold_page(HeapRun *run)
+{
+	point_to(run, 0);
+	run->tuple.t_tableOid = RelationGetRelid(run->ss->ss_currentRelation);
+	ExecStoreBufferHeapTuple(&run->tuple, run->slot, run->page.buffer);
+}
+
+/* Lets the slot, which holds the page, show a row of it. */
+static inline void
+show_row(HeapRun *run, int i)
+{
+	TupleTableSlot *slot = run->slot;
+
+	point_to(run, i);
+	slot->tts_tid = run->tuple.t_self;
+	slot->tts_nvalid = 0;
+	((HeapTupleTableSlot *) slot)->off = 0;
+}
+
+/* What the filter says of the page's rows, as far as that is simple. */
+static void
+judge_rows(HeapRun *run)
+{
+	int			n = 0;
+
+	if (run->s->qual)
+		lh_nearest_qual_page(run->s->qual, &run->page, run->verdicts);
+	else
+		memset(run->verdicts, run->ss->ps.qual ? NEAREST_ASK : NEAREST_PASS, run->page.n);
+	for (int i = 0; i < run->page.n; i++)
+	{
+		run->left[n] = i;
+		n += run->verdicts[i] != NEAREST_DROP;
+	}
+	run->n_left = n;
+}
+
+/* Does a row that is left pass? */
+static inline bool
+passes(HeapRun *run, int i)
+{
+	ExprContext *econtext = run->ss->ps.ps_ExprContext;
+
+	if (run->verdicts[i] == NEAREST_PASS)
+		return true;
+	show_row(run, i);
+	forget_last(econtext);
+	return ExecQual(run->ss->ps.qual, econtext);
+}
+
+/* The value that is compared. */
+static inline Datum
+key_of(HeapRun *run, int i, bool *isnull)
+{
+	HeapTupleHeader row = run->page.rows[i];
+	char	   *data = lh_nearest_row_data(row) + run->key_place;
+
+	if (run->key_place < 0 || !lh_nearest_row_is_plain(row, run->key))
+	{
+		show_row(run, i);
+		return slot_getattr(run->slot, run->key, isnull);
+	}
+	*isnull = false;
+	return (Datum) att_align_pointer(data, run->key_att->attalign, -1, data);
+}
+
+/* A row that has passed: most are too far away, and not projected. */
+static inline void
+offer_row(HeapRun *run, int i)
 {
 	NearestState *s = run->s;
 	ScanState  *ss = run->ss;
-	ExprContext *econtext = ss->ps.ps_ExprContext;
-	TupleTableSlot *slot = run->slot;
 	Datum		value;
 	double		distance;
 	bool		isnull;
 
-	econtext->ecxt_scantuple = slot;
-	if (ss->ps.qual)
-	{
-		forget_last(econtext);
-		if (!ExecQual(ss->ps.qual, econtext))
-		{
-			run->dropped++;
-			return;
-		}
-	}
-	run->passed++;
 	if (run->key == 0)
 	{
-		forget_last(econtext);
+		show_row(run, i);
+		forget_last(ss->ps.ps_ExprContext);
 		lh_nearest_offer(s, ExecProject(ss->ps.ps_ProjInfo));
 		return;
 	}
-	/* most rows are too far away: they are not projected */
-	value = slot_getattr(slot, run->key, &isnull);
+	value = key_of(run, i, &isnull);
 	distance = lh_nearest_distance(s, value, &isnull);
 	if (lh_nearest_is_kept(s, distance, isnull))
-		lh_nearest_keep(s, distance, isnull, ss->ps.ps_ProjInfo ? ExecProject(ss->ps.ps_ProjInfo) : slot);
+	{
+		show_row(run, i);
+		lh_nearest_keep(s, distance, isnull, ss->ps.ps_ProjInfo ? ExecProject(ss->ps.ps_ProjInfo) : run->slot);
+	}
 	s->offered++;
 }
 
-/* The columns that the filter looks at and those before them, as far as they have a fixed length. */
+/* ---- pages ---- */
+
+/* Goes through the rows, and asks for what will be looked at on the page that comes next. */
 static void
-find_leading(HeapRun *run)
+visit_page(HeapRun *run)
 {
-	Bitmapset  *columns = NULL;
-	TupleDesc	desc = run->slot->tts_tupleDescriptor;
-	int			last = -1;
+	NearestPage *page = &run->page;
+	ptrdiff_t	ahead = page->next - page->data;
+	bool		filters = run->ss->ps.qual != NULL;
+	double		passed = 0;
 
-	pull_varattnos((Node *) run->ss->ps.plan->qual, ((Scan *) run->ss->ps.plan)->scanrelid, &columns);
-	while ((last = bms_next_member(columns, last)) >= 0)
-		run->n_leading = last + FirstLowInvalidHeapAttributeNumber;
-	run->n_leading = Max(run->n_leading, 0);
-	for (int i = 0; i < run->n_leading; i++)
-		if (TupleDescAttr(desc, i)->attlen <= 0)
-			run->n_leading = i;
-}
-
-/* What slot_getsomeattrs() would do for them, in a third of the time; left to it where there are NULLs. */
-static inline void
-deform_leading(HeapRun *run, HeapTuple tuple)
-{
-	TupleTableSlot *slot = run->slot;
-	char	   *row = (char *) tuple->t_data + tuple->t_data->t_hoff;
-	uint32		at = 0;
-
-	if (HeapTupleHasNulls(tuple) || HeapTupleHeaderGetNatts(tuple->t_data) < run->n_leading)
-		return;
-	for (int i = 0; i < run->n_leading; i++)
+	LH_PREFETCH(page->data + ahead, SizeOfPageHeaderData + page->n * (int) sizeof(ItemIdData));
+	for (int i = 0; i < page->n && filters && page->n < CROWDED; i++)
+		LH_PREFETCH((char *) page->rows[i] + ahead + FIRST_BYTE, LAST_BYTE - FIRST_BYTE);
+	judge_rows(run);
+	for (int i = 0; i < run->n_left; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, i);
-
-		at = att_align_nominal(at, att->attalign);
-		slot->tts_values[i] = fetchatt(att, row + at);
-		slot->tts_isnull[i] = false;
-		at += att->attlen;
-	}
-	slot->tts_nvalid = run->n_leading;
-	slot->tts_flags &= ~TTS_FLAG_SLOW;
-	((HeapTupleTableSlot *) slot)->off = at;
-}
-
-/* Lets the slot, which holds the page and points to the scan's row, show another row of the page. */
-static inline void
-show_row(HeapRun *run, HeapScanDesc scan, Page page, OffsetNumber offset)
-{
-	TupleTableSlot *slot = run->slot;
-	ItemId		item = PageGetItemId(page, offset);
-
-	scan->rs_ctup.t_data = (HeapTupleHeader) PageGetItem(page, item);
-	scan->rs_ctup.t_len = ItemIdGetLength(item);
-	ItemPointerSetOffsetNumber(&scan->rs_ctup.t_self, offset);
-	slot->tts_tid = scan->rs_ctup.t_self;
-	slot->tts_nvalid = 0;
-	((HeapTupleTableSlot *) slot)->off = 0;
-	if (run->n_leading > 0)
-		deform_leading(run, &scan->rs_ctup);
-}
-
-/* The scan stands on the first visible row of a page; goes through this one and the rest. */
-static void
-visit_page(HeapRun *run, HeapScanDesc scan)
-{
-	Buffer		buffer = scan->rs_cbuf;
-	Page		page = BufferGetPage(buffer);
-	int			n = (int) scan->rs_ntuples;
-	ptrdiff_t	ahead = next_page(scan->rs_cblock, buffer) - page;
-
-	Assert(((HeapTupleTableSlot *) run->slot)->tuple == &scan->rs_ctup);
-	if (ahead != 0)
-		LH_PREFETCH_AHEAD(page, ahead, SizeOfPageHeaderData + n * (int) sizeof(ItemIdData));
-	for (int i = (int) scan->rs_cindex; i < n; i++)
-	{
-		show_row(run, scan, page, scan->rs_vistuples[i]);
-		if (ahead != 0)
+		if (!filters)
+			LH_PREFETCH((char *) page->rows[i] + ahead, PREFETCH_BYTES);
+		if (passes(run, run->left[i]))
 		{
-			LH_PREFETCH_AHEAD(scan->rs_ctup.t_data, ahead, Min(run->prefetch, (int) scan->rs_ctup.t_len));
-			LH_PREFETCH_AHEAD((char *) scan->rs_ctup.t_data + FIRST_BYTES - 1, ahead, 1);
+			passed++;
+			offer_row(run, run->left[i]);
 		}
-		visit_row(run);
 	}
-	scan->rs_cindex = n - 1;
+	run->passed += passed;
+	run->dropped += page->n - passed;
 }
+
+static void
+count_rows(Relation rel, int n)
+{
+	for (int i = 0; i < n; i++)
+		pgstat_count_heap_getnext(rel);
+}
+
+/* Pages as the server's scan finds them; it stands on the first visible row of each. */
+static void
+visit_scan(HeapRun *run, HeapScanDesc scan)
+{
+	while (table_scan_getnextslot(&scan->rs_base, ForwardScanDirection, run->slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		lh_nearest_take_page(scan, &run->page);
+		count_rows(scan->rs_base.rs_rd, run->page.n - 1);
+		hold_page(run);
+		visit_page(run);
+		scan->rs_cindex = scan->rs_ntuples - 1;
+	}
+}
+
+static void
+visit_blocks(HeapRun *run, HeapScanDesc scan)
+{
+	Relation	rel = scan->rs_base.rs_rd;
+
+	for (BlockNumber block = 0; block < scan->rs_nblocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		lh_nearest_read_page(rel, scan->rs_base.rs_snapshot, block, &run->page);
+		count_rows(rel, run->page.n);
+		if (run->page.n > 0)
+			hold_page(run);
+		ReleaseBuffer(run->page.buffer);
+		if (run->page.n > 0)
+			visit_page(run);
+	}
+	ExecClearTuple(run->slot);
+}
+
+/* May pages be read without the server's scan? */
+static bool
+is_read_here(HeapScanDesc scan)
+{
+	return scan->rs_strategy == NULL && scan->rs_base.rs_parallel == NULL &&
+		!RelationUsesLocalBuffers(scan->rs_base.rs_rd) &&
+		!CheckForSerializableConflictOutNeeded(scan->rs_base.rs_rd, scan->rs_base.rs_snapshot);
+}
+
+/* ---- the scan ---- */
 
 /* The child's column that is compared, as the table's. */
 static AttrNumber
@@ -249,32 +273,45 @@ key_of_table(const NearestState *s, const ScanState *ss)
 	return IsA(var, Var) && var->varattno > 0 ? var->varattno : 0;
 }
 
+static void
+begin_run(HeapRun *run, NearestState *s)
+{
+	ScanState  *ss = (ScanState *) s->exact;
+	TupleDesc	desc = RelationGetDescr(ss->ss_currentRelation);
+
+	if (ss->ps.chgParam != NULL)
+		ExecReScan(&ss->ps);
+	run->s = s;
+	run->ss = ss;
+	run->slot = ss->ss_ScanTupleSlot;
+	run->key = key_of_table(s, ss);
+	run->key_place = lh_nearest_column_place(desc, run->key);
+	if (run->key_place >= 0)
+		run->key_att = TupleDescAttr(desc, run->key - 1);
+	run->passed = run->dropped = 0;
+	ss->ps.ps_ExprContext->ecxt_scantuple = run->slot;
+	lh_nearest_remember_table(ss->ss_currentRelation);
+	if (s->qual)
+		lh_nearest_qual_begin(s->qual);
+}
+
 void
 lh_nearest_search_heap(NearestState *s)
 {
 	ScanState  *ss = (ScanState *) s->exact;
-	HeapRun		run = {.s = s,.ss = ss,.slot = ss->ss_ScanTupleSlot};
+	HeapRun		run;
 	HeapScanDesc scan;
 
-	if (ss->ps.chgParam != NULL)
-		ExecReScan(&ss->ps);
+	begin_run(&run, s);
 	if (ss->ps.instrument)
 		InstrStartNode(ss->ps.instrument);
-	run.key = key_of_table(s, ss);
-	find_leading(&run);
-	remember_table(ss->ss_currentRelation);
-	run.prefetch = ss->ps.qual ? 1 : PREFETCH_BYTES;
 	if (ss->ss_currentScanDesc == NULL)
 		ss->ss_currentScanDesc = table_beginscan(ss->ss_currentRelation, ss->ps.state->es_snapshot, 0, NULL);
 	scan = (HeapScanDesc) ss->ss_currentScanDesc;
-	while (table_scan_getnextslot(ss->ss_currentScanDesc, ForwardScanDirection, run.slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (scan->rs_base.rs_flags & SO_ALLOW_PAGEMODE)
-			visit_page(&run, scan);
-		else
-			visit_row(&run);
-	}
+	if (is_read_here(scan))
+		visit_blocks(&run, scan);
+	else
+		visit_scan(&run, scan);
 	InstrCountFiltered1(&ss->ps, run.dropped);
 	if (ss->ps.instrument)
 		InstrStopNode(ss->ps.instrument, run.passed);
@@ -296,34 +333,30 @@ double
 lh_nearest_sample(NearestState *s)
 {
 	ScanState  *ss = (ScanState *) s->exact;
-	ExprContext *econtext = ss->ps.ps_ExprContext;
-	TupleTableSlot *slot = ss->ss_ScanTupleSlot;
-	TableScanDesc scan;
-	BlockNumber n_blocks = RelationGetNumberOfBlocks(ss->ss_currentRelation);
+	Relation	rel = ss->ss_currentRelation;
+	BlockNumber n_blocks = RelationGetNumberOfBlocks(rel);
+	HeapRun		run;
 	int			pages = SAMPLE_PAGES;
 	int			rows = 0,
 				passed = 0;
 
 	if (n_blocks < SAMPLE_PAGES)
 		return s->planned;
-	if (ss->ps.chgParam != NULL)
-		ExecReScan(&ss->ps);
-	scan = table_beginscan_strat(ss->ss_currentRelation, ss->ps.state->es_snapshot, 0, NULL, true, false);
-	for (int i = 0; i < pages; i++)
+	begin_run(&run, s);
+	for (int page = 0; page < pages; page++)
 	{
-		table_rescan(scan, NULL);
-		heap_setscanlimits(scan, (BlockNumber) ((uint64) n_blocks * i / pages), 1);
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-		{
-			econtext->ecxt_scantuple = slot;
-			forget_last(econtext);
-			rows++;
-			passed += ExecQual(ss->ps.qual, econtext);
-		}
-		if (i == 0)
+		CHECK_FOR_INTERRUPTS();
+		lh_nearest_read_page(rel, ss->ps.state->es_snapshot, (BlockNumber) ((uint64) n_blocks * page / pages), &run.page);
+		if (run.page.n > 0)
+			hold_page(&run);
+		ReleaseBuffer(run.page.buffer);
+		judge_rows(&run);
+		for (int i = 0; i < run.n_left; i++)
+			passed += passes(&run, run.left[i]);
+		rows += run.page.n;
+		if (page == 0)
 			pages = Min(pages, SAMPLE_ROWS / Max(rows, 1) + 2);
 	}
-	ExecClearTuple(slot);
-	table_endscan(scan);
+	ExecClearTuple(run.slot);
 	return Min((passed / s->covered + s->planned * PRIOR_ROWS) / (rows + PRIOR_ROWS), 1);
 }

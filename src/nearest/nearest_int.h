@@ -8,7 +8,8 @@
 
 #include "postgres.h"
 
-#include "access/relscan.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/extensible.h"
@@ -49,16 +50,58 @@ enum
 /* Is there a shared buffer behind this one? */
 #define lh_buffer_has_next(buffer)	(!BufferIsLocal(buffer) && (buffer) < NBuffers)
 
-/*
- * Asks for the memory of what stands on another page, so many bytes behind this
- * one, where this stands on its page.  A macro, since compilers drop calls of
- * functions that only prefetch.
- */
-#define LH_PREFETCH_AHEAD(row, ahead, bytes) \
+/* Asks for so many bytes.  A macro, since compilers drop calls of functions that only prefetch. */
+#define LH_PREFETCH(from, bytes) \
 	do { \
-		for (int i_ = 0; i_ < (bytes); i_ += 64) \
-			__builtin_prefetch((const char *) (row) + (ahead) + i_); \
+		const char *from_ = (const char *) (from); \
+		const char *last_ = from_ + (bytes) - 1; \
+		for (; from_ < last_; from_ += 64) \
+			__builtin_prefetch(from_); \
+		__builtin_prefetch(last_); \
 	} while (0)
+
+/* ---- pages of heap tables ---- */
+
+/* A page with its visible rows, pinned by whoever asked for it. */
+typedef struct NearestPage
+{
+	Buffer		buffer;
+	BlockNumber block;
+	char	   *data;
+	char	   *next;			/* probably the page that follows, to be prefetched only; or this one */
+	int			n;
+	OffsetNumber offsets[MaxHeapTuplesPerPage];
+	HeapTupleHeader rows[MaxHeapTuplesPerPage];
+} NearestPage;
+
+/* Is everything in the first so many columns where lh_nearest_column_place() says? */
+static inline bool
+lh_nearest_row_is_plain(HeapTupleHeader row, int n_columns)
+{
+	if (HeapTupleHeaderGetNatts(row) < n_columns)
+		return false;
+	if (row->t_infomask & HEAP_HASNULL)
+		for (int i = 0; i < n_columns; i++)
+			if (att_isnull(i, row->t_bits))
+				return false;
+	return true;
+}
+
+static inline char *
+lh_nearest_row_data(HeapTupleHeader row)
+{
+	return (char *) row + row->t_hoff;
+}
+
+/* What a filter says of a row: ask the executor. */
+enum
+{
+	NEAREST_DROP,
+	NEAREST_PASS,
+	NEAREST_ASK
+};
+
+typedef struct NearestQual NearestQual;
 
 /* ---- long values ---- */
 
@@ -115,6 +158,7 @@ typedef struct NearestState
 	bool		probing;		/* the probe may stand for the function */
 	MemoryContext work;			/* of one row */
 	NearestToast toast;
+	NearestQual *qual;			/* the exact child's, if it scans a heap table and has a simple one */
 
 	MemoryContext context;		/* of the rows kept */
 	int64		limit;
@@ -144,6 +188,17 @@ extern void lh_nearest_drop_rows(NearestState *s);
 extern void lh_nearest_sort_rows(NearestState *s);
 extern bool lh_nearest_next_row(NearestState *s, TupleTableSlot *slot);
 extern void lh_nearest_end_rows(NearestState *s);
+
+/* nearest_page.c */
+extern void lh_nearest_remember_table(Relation rel);
+extern void lh_nearest_take_page(HeapScanDesc scan, NearestPage *page);
+extern void lh_nearest_read_page(Relation rel, Snapshot snapshot, BlockNumber block, NearestPage *page);
+extern int	lh_nearest_column_place(TupleDesc desc, AttrNumber column);
+
+/* nearest_qual.c */
+extern NearestQual *lh_nearest_qual_compile(ScanState *ss);
+extern void lh_nearest_qual_begin(NearestQual *qual);
+extern void lh_nearest_qual_page(const NearestQual *qual, const NearestPage *page, uint8 *verdicts);
 
 /* nearest_heap.c */
 extern bool lh_nearest_is_heap(const PlanState *child);

@@ -103,6 +103,8 @@ begin(CustomScanState *css, EState *estate, int eflags)
 	s->work = AllocSetContextCreate(CurrentMemoryContext, "nearest: a row", ALLOCSET_DEFAULT_SIZES);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "nearest: rows", ALLOCSET_DEFAULT_SIZES);
 	s->toast.context = s->context;
+	if (lh_nearest_is_heap(s->exact))
+		s->qual = lh_nearest_qual_compile((ScanState *) s->exact);
 }
 
 static void

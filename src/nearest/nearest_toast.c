@@ -85,7 +85,7 @@ take_chunk(NearestToast *toast, HeapTuple tuple, const varatt_external *pointer,
 	if (isnull || VARATT_IS_EXTERNAL(chunk) || VARATT_IS_COMPRESSED(chunk) || VARSIZE_ANY_EXHDR(chunk) != bytes)
 		return false;
 	if (prefetch)
-		LH_PREFETCH_AHEAD(chunk, BLCKSZ, bytes);
+		LH_PREFETCH((char *) chunk + BLCKSZ, bytes);
 	memcpy(VARDATA(toast->value) + from, VARDATA_ANY(chunk), bytes);
 	return true;
 }
