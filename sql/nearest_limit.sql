@@ -201,3 +201,22 @@ RESET enable_seqscan;
 SET cpu_operator_cost = 1;
 SELECT count(*), bool_and(grp = 3) FROM (SELECT grp FROM part WHERE grp = 3 AND i % 4 = 3 ORDER BY v <-> '[1,2,3]' LIMIT 50) a;
 DROP TABLE part;
+
+-- a search that has seen more nodes than are remembered one by one leaves nothing behind
+CREATE TABLE far (i int, v vector(4)) USING heap;
+INSERT INTO far SELECT i, ARRAY[i, i % 7, i % 11, i % 13]::vector FROM generate_series(1, 12000) i;
+CREATE INDEX far_v ON far USING hnsw (v vector_l2_ops);
+SET cpu_operator_cost = 0.0025;
+SET enable_seqscan = off;
+SET enable_sort = off;
+CREATE TABLE found (n int, near int[]);
+CREATE FUNCTION look(n int) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO found SELECT n, array_agg(i) FROM (SELECT i FROM far ORDER BY v <-> '[12000,1,1,1]' LIMIT 20) a $$;
+SELECT look(1);
+SELECT count(*) FROM (SELECT i FROM far WHERE i % 4000 = 7 ORDER BY v <-> '[0,1,1,1]' LIMIT 5) a;
+SELECT look(2);
+SELECT count(*) FROM (SELECT i FROM far WHERE i % 4000 = 8 ORDER BY v <-> '[0,2,2,2]' LIMIT 5) a;
+SELECT look(3);
+SELECT count(DISTINCT near), min(cardinality(near)) FROM found;
+DROP TABLE far, found;
+DROP FUNCTION look;

@@ -374,10 +374,12 @@ visit(HnswGraph *g, uint32 *links, int n)
 		v->bits[id / 64] |= bit;
 	}
 	if (v->n + n_new <= v->max)
+	{
 		memcpy(v->ids + v->n, links, sizeof(uint32) * n_new);
-	else
-		v->n = v->max;
-	v->n += n_new;
+		v->n += n_new;
+	}
+	else						/* and so it stays */
+		v->n = v->max + 1;
 	return n_new;
 }
 
