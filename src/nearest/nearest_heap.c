@@ -41,6 +41,7 @@ typedef struct HeapRun
 {
 	NearestState *s;
 	ScanState  *ss;
+	NearestSeen *seen;
 	TupleTableSlot *slot;		/* of the table's row */
 	HeapTupleData tuple;		/* which it shows */
 	AttrNumber	key;			/* the table's column that is compared; 0: some expression */
@@ -223,7 +224,7 @@ visit_scan(HeapRun *run, HeapScanDesc scan)
 	while (table_scan_getnextslot(&scan->rs_base, ForwardScanDirection, run->slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		lh_nearest_take_page(scan, &run->page);
+		lh_nearest_take_page(run->seen, scan, &run->page);
 		count_rows(scan->rs_base.rs_rd, run->page.n - 1);
 		hold_page(run);
 		visit_page(run);
@@ -239,7 +240,7 @@ visit_blocks(HeapRun *run, HeapScanDesc scan)
 	for (BlockNumber block = 0; block < scan->rs_nblocks; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		lh_nearest_read_page(rel, scan->rs_base.rs_snapshot, block, &run->page);
+		lh_nearest_read_page(run->seen, rel, scan->rs_base.rs_snapshot, block, &run->page);
 		count_rows(rel, run->page.n);
 		if (run->page.n > 0)
 			hold_page(run);
@@ -290,7 +291,7 @@ begin_run(HeapRun *run, NearestState *s)
 		run->key_att = TupleDescAttr(desc, run->key - 1);
 	run->passed = run->dropped = 0;
 	ss->ps.ps_ExprContext->ecxt_scantuple = run->slot;
-	lh_nearest_remember_table(ss->ss_currentRelation);
+	run->seen = lh_nearest_seen(ss->ss_currentRelation);
 	if (s->qual)
 		lh_nearest_qual_begin(s->qual);
 }
@@ -346,7 +347,7 @@ lh_nearest_sample(NearestState *s)
 	for (int page = 0; page < pages; page++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		lh_nearest_read_page(rel, ss->ps.state->es_snapshot, (BlockNumber) ((uint64) n_blocks * page / pages), &run.page);
+		lh_nearest_read_page(run.seen, rel, ss->ps.state->es_snapshot, (BlockNumber) ((uint64) n_blocks * page / pages), &run.page);
 		if (run.page.n > 0)
 			hold_page(&run);
 		ReleaseBuffer(run.page.buffer);

@@ -16,6 +16,7 @@
 #include "nodes/primnodes.h"
 #include "utils/tuplesort.h"
 
+#include "types/pg_compat.h"
 #include "vector/vector.h"
 
 extern const CustomScanMethods lh_nearest_methods;
@@ -33,7 +34,8 @@ enum
 	NEAREST_PASSING,			/* Float: share of the index's rows that the planner thinks pass the filter */
 	NEAREST_PATIENCE,			/* Float: rows of the index that cost as much as the exact child's scan */
 	NEAREST_PER_PASSING,		/* Float: and as much as the distances of all rows of the index */
-	NEAREST_COVERED				/* Float: share of the table's rows that is in the index */
+	NEAREST_COVERED,			/* Float: share of the table's rows that is in the index */
+	NEAREST_EXECUTOR			/* Float: rows of the index that the executor's filter costs, if the node asks it of each row */
 };
 
 /* ---- trying an index ---- */
@@ -41,14 +43,11 @@ enum
 /* Rows of the index between two looks at how it goes. */
 #define NEAREST_SLICE		64
 /* The first row of an index scan costs as much as so many others. */
-#define NEAREST_FIRST_ROW	150
+#define NEAREST_FIRST_ROW	100
 /* This share of the exact child's cost is spent on finding out, before giving up. */
 #define NEAREST_TRIAL		0.05
 
 /* ---- memory ---- */
-
-/* Is there a shared buffer behind this one? */
-#define lh_buffer_has_next(buffer)	(!BufferIsLocal(buffer) && (buffer) < NBuffers)
 
 /* Asks for so many bytes.  A macro, since compilers drop calls of functions that only prefetch. */
 #define LH_PREFETCH(from, bytes) \
@@ -61,6 +60,15 @@ enum
 	} while (0)
 
 /* ---- pages of heap tables ---- */
+
+/* In which buffers this process saw the pages of a table; 0: not yet. */
+typedef struct NearestSeen
+{
+	RelFileNode file;
+	BlockNumber n_blocks;
+	Buffer	   *buffers;
+	uint64		used;
+} NearestSeen;
 
 /* A page with its visible rows, pinned by whoever asked for it. */
 typedef struct NearestPage
@@ -114,7 +122,9 @@ typedef struct NearestToast
 	int			n_indexes;
 	int			valid_index;
 	BlockNumber n_blocks;
+	NearestSeen *seen;
 	Buffer		buffer;			/* the page read last */
+	char	   *next;			/* probably the page behind it, to be prefetched */
 	BlockNumber block;			/* the last chunk's place */
 	OffsetNumber offset;
 	Oid			last;			/* the value found last, InvalidOid none */
@@ -190,13 +200,16 @@ extern bool lh_nearest_next_row(NearestState *s, TupleTableSlot *slot);
 extern void lh_nearest_end_rows(NearestState *s);
 
 /* nearest_page.c */
-extern void lh_nearest_remember_table(Relation rel);
-extern void lh_nearest_take_page(HeapScanDesc scan, NearestPage *page);
-extern void lh_nearest_read_page(Relation rel, Snapshot snapshot, BlockNumber block, NearestPage *page);
+extern NearestSeen *lh_nearest_seen(Relation rel);
+extern Buffer lh_nearest_read_block(NearestSeen *seen, Relation rel, BlockNumber block);
+extern char *lh_nearest_next_page(const NearestSeen *seen, BlockNumber block, Buffer buffer);
+extern void lh_nearest_take_page(NearestSeen *seen, HeapScanDesc scan, NearestPage *page);
+extern void lh_nearest_read_page(NearestSeen *seen, Relation rel, Snapshot snapshot, BlockNumber block, NearestPage *page);
 extern int	lh_nearest_column_place(TupleDesc desc, AttrNumber column);
 
 /* nearest_qual.c */
 extern NearestQual *lh_nearest_qual_compile(ScanState *ss);
+extern bool lh_nearest_qual_is_complete(const NearestQual *qual);
 extern void lh_nearest_qual_begin(NearestQual *qual);
 extern void lh_nearest_qual_page(const NearestQual *qual, const NearestPage *page, uint8 *verdicts);
 

@@ -103,8 +103,11 @@ begin(CustomScanState *css, EState *estate, int eflags)
 	s->work = AllocSetContextCreate(CurrentMemoryContext, "nearest: a row", ALLOCSET_DEFAULT_SIZES);
 	s->context = AllocSetContextCreate(CurrentMemoryContext, "nearest: rows", ALLOCSET_DEFAULT_SIZES);
 	s->toast.context = s->context;
-	if (lh_nearest_is_heap(s->exact))
-		s->qual = lh_nearest_qual_compile((ScanState *) s->exact);
+	if (!lh_nearest_is_heap(s->exact))
+		return;
+	s->qual = lh_nearest_qual_compile((ScanState *) s->exact);
+	if (s->qual == NULL || !lh_nearest_qual_is_complete(s->qual))
+		s->patience += floatVal(list_nth(private, NEAREST_EXECUTOR));
 }
 
 static void

@@ -13,6 +13,7 @@
 
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -27,6 +28,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/spccache.h"
 #include "utils/syscache.h"
 
 #include "hnsw/hnsw.h"
@@ -45,8 +47,12 @@ static set_rel_pathlist_hook_type previous_pathlist = NULL;
 #define INDEX_ROW_COST		(800 * cpu_operator_cost)
 #define INDEX_ROW_PAGES		3
 /* What fetching a value beside the table costs, and a distance. */
-#define TOASTED_COST		(400 * cpu_operator_cost)
+#define TOASTED_COST		(250 * cpu_operator_cost)
 #define DISTANCE_COST		(20 * cpu_operator_cost)
+/* A heap table's pages in memory, read in sequence, cost this share of what the planner thinks. */
+#define PAGE_IN_MEMORY		0.125
+/* And a filter that the node cannot compute by itself costs so much more for each row. */
+#define EXECUTOR_COST		(10 * cpu_operator_cost)
 /* Values longer than this stand beside the table: some pages of two more relations. */
 #define TOASTED_BYTES		2000
 /*
@@ -280,17 +286,41 @@ search_of(List *paths)
 
 /* ---- costs ---- */
 
-/* Sorting pays for this as well, and its estimate does not know, so only the choice of an index looks at it. */
-static bool
-is_toasted(RangeTblEntry *rte, const Wanted *wanted)
+/*
+ * What the choice of an index knows of the table.  Sorting pays for values
+ * beside the table as well, and its estimate does not know.
+ */
+typedef struct Facts
+{
+	bool		is_heap;
+	bool		is_toasted;
+} Facts;
+
+static Facts
+facts_of(RangeTblEntry *rte, const Wanted *wanted)
 {
 	Node	   *key = list_nth(wanted->distance->args, wanted->key_arg);
 	Relation	rel = table_open(rte->relid, NoLock);
-	bool		toasted = OidIsValid(rel->rd_rel->reltoastrelid) &&
-		get_typavgwidth(exprType(key), -1) < TOASTED_BYTES && exprTypmod(key) * (int) sizeof(float) > TOASTED_BYTES;
+	Facts		facts = {
+		.is_heap = rel->rd_rel->relam == HEAP_TABLE_AM_OID,
+		.is_toasted = OidIsValid(rel->rd_rel->reltoastrelid) &&
+		get_typavgwidth(exprType(key), -1) < TOASTED_BYTES && exprTypmod(key) * (int) sizeof(float) > TOASTED_BYTES
+	};
 
 	table_close(rel, NoLock);
-	return toasted;
+	return facts;
+}
+
+/* What the exact child's scan costs in memory. */
+static Cost
+scan_cost(const RelOptInfo *rel, const Path *scan, Facts facts)
+{
+	double		page_cost;
+
+	if (scan->pathtype != T_SeqScan || !facts.is_heap)
+		return scan->total_cost;
+	get_tablespace_page_costs(rel->reltablespace, NULL, &page_cost);
+	return scan->total_cost - rel->pages * page_cost * (1 - PAGE_IN_MEMORY);
 }
 
 /*
@@ -401,7 +431,7 @@ static Path *
 exact_path(PlannerInfo *root, RelOptInfo *rel, const Wanted *wanted, Path *scan)
 {
 	CustomPath *path = nearest_path(root, rel, wanted, list_make1(scan), exact_cost(wanted, scan),
-									list_make5(makeBoolean(false), number(1), number(0), number(0), number(1)));
+									lappend(list_make5(makeBoolean(false), number(1), number(0), number(0), number(1)), number(0)));
 
 	lh_path_inherit_disabled(&path->path, scan);
 	return &path->path;
@@ -436,8 +466,10 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	double		tries = Min(wanted->limit / Max(passing, 1e-9), tuples);
 	Cost		row_cost = index_row_cost(scan);
 	Cost		by_index = search->path.startup_cost + tries * row_cost;
-	Cost		distance = is_toasted(rte, wanted) ? TOASTED_COST : DISTANCE_COST;
-	Cost		exact = scan->total_cost + scan->rows * distance;
+	Facts		facts = facts_of(rte, wanted);
+	Cost		distance = facts.is_toasted ? TOASTED_COST : DISTANCE_COST;
+	Cost		all = scan_cost(rel, scan, facts);
+	Cost		exact = all + scan->rows * distance;
 	Cost		alone;
 	bool		forbidden = lh_path_is_disabled(scan);
 	CustomPath *path;
@@ -449,9 +481,10 @@ filtered_path(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, const Want
 	alone = search->path.startup_cost +
 		(search->path.total_cost - search->path.startup_cost) * Min(wanted->limit / Max(rel->rows, 1), 1);
 	path = nearest_path(root, rel, wanted, list_make2(search, scan), Min(alone, Min(by_index, exact_cost(wanted, scan))),
-						list_make5(makeBoolean(true), number(passing),
-								   number(forbidden ? 1e18 : scan->total_cost / row_cost),
-								   number(tuples * distance / row_cost), number(tuples / Max(rel->tuples, 1))));
+						lappend(list_make5(makeBoolean(true), number(passing),
+										   number(forbidden ? 1e18 : all / row_cost),
+										   number(tuples * distance / row_cost), number(tuples / Max(rel->tuples, 1))),
+								number(rel->tuples * EXECUTOR_COST / row_cost)));
 	path->path.parallel_safe &= search->path.parallel_safe;
 	path->path.parallel_workers = 0;
 	lh_path_inherit_disabled(&path->path, &search->path);

@@ -311,6 +311,13 @@ lh_nearest_qual_compile(ScanState *ss)
 	return q->result >= 0 ? q : NULL;
 }
 
+/* Is nothing left to the executor but a few rows? */
+bool
+lh_nearest_qual_is_complete(const NearestQual *q)
+{
+	return q->complete;
+}
+
 /* ---- running it ---- */
 
 /* Is it a parameter whose subquery has not run? */

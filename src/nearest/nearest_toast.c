@@ -45,6 +45,7 @@ open_toast(NearestToast *toast, Oid relid)
 	toast->rel = table_open(relid, AccessShareLock);
 	toast->valid_index = toast_open_indexes(toast->rel, AccessShareLock, &toast->indexes, &toast->n_indexes);
 	toast->n_blocks = RelationGetNumberOfBlocks(toast->rel);
+	toast->seen = lh_nearest_seen(toast->rel);
 	toast->buffer = InvalidBuffer;
 	toast->last = InvalidOid;
 	toast->misses = 0;
@@ -85,7 +86,7 @@ take_chunk(NearestToast *toast, HeapTuple tuple, const varatt_external *pointer,
 	if (isnull || VARATT_IS_EXTERNAL(chunk) || VARATT_IS_COMPRESSED(chunk) || VARSIZE_ANY_EXHDR(chunk) != bytes)
 		return false;
 	if (prefetch)
-		LH_PREFETCH((char *) chunk + BLCKSZ, bytes);
+		LH_PREFETCH(toast->next + ((char *) chunk - (char *) BufferGetPage(toast->buffer)), bytes);
 	memcpy(VARDATA(toast->value) + from, VARDATA_ANY(chunk), bytes);
 	return true;
 }
@@ -112,7 +113,15 @@ tuple_at(NearestToast *toast, BlockNumber block, OffsetNumber offset, HeapTuple 
 static void
 lock_page(NearestToast *toast, BlockNumber block)
 {
-	toast->buffer = ReleaseAndReadBuffer(toast->buffer, toast->rel, block);
+	if (!BufferIsValid(toast->buffer) || BufferGetBlockNumber(toast->buffer) != block)
+	{
+		Buffer		buffer = lh_nearest_read_block(toast->seen, toast->rel, block);
+
+		if (BufferIsValid(toast->buffer))
+			ReleaseBuffer(toast->buffer);
+		toast->buffer = buffer;
+		toast->next = lh_nearest_next_page(toast->seen, block, buffer);
+	}
 	LockBuffer(toast->buffer, BUFFER_LOCK_SHARE);
 }
 
@@ -122,8 +131,6 @@ take_chunks_from(NearestToast *toast, BlockNumber block, OffsetNumber offset, co
 				 int n, bool follows)
 {
 	int			number = 0;
-	bool		prefetch;
-
 	HeapTupleData data;
 	HeapTuple	tuple;
 
@@ -132,11 +139,10 @@ take_chunks_from(NearestToast *toast, BlockNumber block, OffsetNumber offset, co
 		bool		other = false;
 
 		lock_page(toast, block);
-		prefetch = follows && lh_buffer_has_next(toast->buffer);
 		for (; number < n && !other && offset <= PageGetMaxOffsetNumber(BufferGetPage(toast->buffer)); offset++)
 		{
 			tuple = tuple_at(toast, block, offset, &data);
-			other = tuple == NULL || !take_chunk(toast, tuple, pointer, number, prefetch);
+			other = tuple == NULL || !take_chunk(toast, tuple, pointer, number, follows);
 			if (other)
 				break;
 			number++;
