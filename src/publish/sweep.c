@@ -1,7 +1,7 @@
 /*
  * sweep.c
- *	  Removes objects that nothing refers to: those of dropped tables, and what
- *	  aborted transactions and crashes left.
+ *	  Removes objects that nothing refers to: those of dropped tables, of a
+ *	  dropped extension, and what aborted transactions and crashes left.
  *
  * Only objects that this database wrote are touched: what lies below its own
  * folder of the default location, and below locations of its own tables.  The
@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -29,6 +30,8 @@
 #include "objstore/objstore.h"
 #include "publish/lh_publish_int.h"
 #include "storage/lh_storage.h"
+
+static void sweep_without_catalog(void);
 
 static char *
 own_folder(void)
@@ -123,6 +126,8 @@ lh_sweep_dropped(void)
 			lh_garbage_delete(garbage);
 		}
 	}
+	else
+		sweep_without_catalog();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(cxt);
@@ -137,6 +142,7 @@ typedef struct Orphans
 	List	   *file_ids;		/* int64 pointers, NULL: a temporary file */
 	FullTransactionId horizon;	/* transactions before it are over */
 	bool		is_private;		/* nobody but us and our past writes there */
+	bool		metadata_too;
 } Orphans;
 
 /*
@@ -168,6 +174,8 @@ note_orphan(const LhObjectInfo *object, void *arg)
 		if (object->mtime >= PgStartTime && !object->is_replay)
 			return;
 	}
+	else if (orphans->metadata_too && strstr(object->name, "/metadata/") != NULL)
+		;
 	else if (!lh_data_file_parse(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
 		return;
 	old = MemoryContextSwitchTo(orphans->cxt);
@@ -207,20 +215,29 @@ may_be_needed(const char *location, const char *name)
 }
 
 static void
+list_orphans(LhStore *store, bool metadata_too, Orphans *orphans)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	memset(orphans, 0, sizeof(*orphans));
+	orphans->cxt = CurrentMemoryContext;
+	orphans->is_private = lh_location_is_private(lh_store_location(store));
+	orphans->metadata_too = metadata_too;
+	orphans->horizon = full_xid_of(snapshot->xmin);
+	UnregisterSnapshot(snapshot);
+	lh_store_list(store, "", note_orphan, orphans);
+}
+
+static void
 sweep_location(const char *location)
 {
 	LhStore    *store = lh_store_open(location);
-	Orphans		orphans = {0};
+	Orphans		orphans;
 	Snapshot	snapshot;
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	orphans.cxt = CurrentMemoryContext;
-	orphans.is_private = lh_location_is_private(location);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	orphans.horizon = full_xid_of(snapshot->xmin);
-	UnregisterSnapshot(snapshot);
-	lh_store_list(store, "", note_orphan, &orphans);
+	list_orphans(store, false, &orphans);
 
 	/* newer than the listing: all files of those transactions are in it */
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -234,6 +251,32 @@ sweep_location(const char *location)
 			lh_store_remove(store, lfirst(lc), true);
 	}
 	UnregisterSnapshot(snapshot);
+}
+
+/*
+ * DROP EXTENSION takes the notes of dropped tables with the catalog.  Without
+ * a catalog, all that is in our folder of the data directory is an orphan,
+ * metadata included, as nobody but us publishes; unless a running transaction
+ * makes the extension anew, or a database made from this one reads there.
+ */
+static void
+sweep_without_catalog(void)
+{
+	LhStore    *store = lh_store_open(own_folder());
+	Orphans		orphans;
+	ListCell   *lc;
+
+	list_orphans(store, true, &orphans);
+	/* after the listing, and what has been committed by now */
+	InvalidateSystemCaches();
+	if (lh_catalog_exists() || lh_database_was_cloned(MyDatabaseId) || !orphans.is_private)
+		return;
+	foreach(lc, orphans.names)
+	{
+		CHECK_FOR_INTERRUPTS();
+		lh_store_remove(store, lfirst(lc), true);
+	}
+	lh_store_remove_empty_dirs(store, "");
 }
 
 void
