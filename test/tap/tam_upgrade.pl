@@ -26,13 +26,14 @@ sql($old, 'CREATE TABLE p (a int CHECK (a > 0)) PARTITION BY RANGE (a)',
 	'CREATE TABLE f (id int REFERENCES t) USING lakehouse', 'INSERT INTO f VALUES (1), (2)');
 sql($old, 'CREATE MATERIALIZED VIEW m USING lakehouse AS SELECT count(*) FROM t');
 sql($old, q{CREATE TYPE e AS ENUM ('x', 'y')}, 'CREATE TABLE en (e e) USING lakehouse', q{INSERT INTO en VALUES ('x')});
+sql($old, 'ALTER DATABASE postgres SET default_table_access_method = lakehouse');
 sql($old, 'CREATE UNLOGGED TABLE u (a int) USING lakehouse WITH (compression = none)', 'INSERT INTO u VALUES (3)');
 
 my $rows = 'SELECT count(*), sum(id), max(b) FROM t UNION ALL SELECT a, b, NULL FROM (SELECT 1 a, * FROM s) s '
   . 'UNION ALL SELECT *, NULL FROM (SELECT count(*), sum(a) FROM p) p UNION ALL SELECT a, NULL, NULL FROM u '
   . 'UNION ALL SELECT count, NULL, NULL FROM m UNION ALL SELECT NULL, NULL, e::text FROM en';
 my $facts = q{SELECT relname, amname, relpersistence, reloptions FROM pg_class c JOIN pg_am a ON a.oid = relam
-	WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'm') ORDER BY 1};
+	WHERE relnamespace IN ('public'::regnamespace, 'lakehouse'::regnamespace) AND relkind IN ('r', 'm') ORDER BY 1};
 my $versions = q{SELECT version, snapshot_id, rows, deleted_rows FROM lakehouse.versions WHERE table_name = 't'::regclass AND version < 3 ORDER BY 1};
 my @before = map { sql($old, $_) } $rows, $facts, $versions;
 my $uuid = sql($old, "SELECT lakehouse.table_uuid('t')");
@@ -65,6 +66,7 @@ like(sql($new, "SELECT lakehouse.metadata_location('t')"), qr/\Q@{[$new->data_di
 my ($rc, undef, $err) = $new->psql('postgres', q{INSERT INTO t VALUES (5000, 'twice')});
 like($err, qr/duplicate key/, 'keys are kept');
 sql($new, 'ALTER TABLE u SET LOGGED');
+is(sql($new, 'SHOW default_table_access_method'), 'lakehouse', 'the default is kept');
 is(sql($new, 'TABLE u'), '3', 'an unlogged table becomes a lakehouse table');
 is(sql($new, 'TABLE en'), 'z', 'a label in a file that has its old name');
 
