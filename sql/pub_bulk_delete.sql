@@ -85,3 +85,14 @@ SELECT count(*), sum(id) FROM (SELECT id FROM unlogged UNION ALL SELECT id FROM 
 DROP TABLE few, few_heap, versions, unlogged, temporary;
 DROP FUNCTION rows_of, compare, was;
 DROP PROCEDURE delete_both, insert_both;
+-- more than go into one delete file, of a table whose second file dies, and of both sides of it
+CREATE TABLE many (id int) USING lakehouse;
+SELECT format('INSERT INTO many SELECT i FROM generate_series(%s, %s) i', n * 1000000 + 1, n * 1000000 + 1000000) FROM generate_series(0, 2) n \gexec
+SELECT lakehouse.publish('many') > 0;
+DELETE FROM many WHERE id / 1000000 = 1 OR id % 5 = 0;
+SELECT count(*), sum(id) FROM many;
+SELECT lakehouse.publish('many') > 0;
+SELECT count(*), sum(id) FROM many;
+SELECT operation, rows, files, delete_files, deleted_rows, removed_rows FROM lakehouse.versions WHERE table_name = 'many'::regclass AND operation = 'delete';
+SELECT * FROM lakehouse.verify('many');
+DROP TABLE many;

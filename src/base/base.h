@@ -92,6 +92,40 @@ extern void *lh_arena_zero(LhArena *arena, size_t size);
 extern char *lh_arena_strndup(LhArena *arena, const void *s, size_t len);
 extern void lh_arena_free(LhArena *arena);
 
+/* ---- sets of row ids ---- */
+
+/*
+ * A failed add sets `failed` and makes every later one a no-op, so who fills a
+ * set may check once at the end.
+ */
+typedef struct LhRowSet
+{
+	LhAlloc		alloc;
+	int64_t		n;				/* ids */
+	bool		failed;
+	int			n_chunks;
+	int			max_chunks;
+	int			last;			/* chunk that was looked at last */
+	struct LhRowSetChunk *chunks;
+} LhRowSet;
+
+/* A place in a set; the set must not change. */
+typedef struct LhRowSetScan
+{
+	const LhRowSet *set;
+	int			chunk;
+	int			at;
+} LhRowSetScan;
+
+extern void lh_row_set_init(LhRowSet *set, const LhAlloc *alloc);
+extern void lh_row_set_free(LhRowSet *set);
+extern bool lh_row_set_add(LhRowSet *set, uint64_t id);	/* false: it is there already */
+extern bool lh_row_set_has(LhRowSet *set, uint64_t id);
+
+/* Ids from `first` on, ascending. */
+extern LhRowSetScan lh_row_set_scan(const LhRowSet *set, uint64_t first);
+extern bool lh_row_set_next(LhRowSetScan *scan, uint64_t *id);
+
 /* ---- growing byte buffer ---- */
 
 /*

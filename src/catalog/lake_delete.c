@@ -160,38 +160,22 @@ lh_delete_row_ids(const LhDeleteFile *file)
 	return row_ids;
 }
 
-static int
-compare_row_ids(const void *a, const void *b)
+void
+lh_delete_add_row_ids(List *files, LhRowSet *rows)
 {
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
-
-	return (x > y) - (x < y);
-}
-
-uint64 *
-lh_delete_all_row_ids(List *files, int64 *n)
-{
-	int64		total = 0;
-	uint64	   *all;
 	ListCell   *lc;
 
 	foreach(lc, files)
-		total += ((LhDeleteFile *) lfirst(lc))->row_count;
-	all = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * Max(total, 1));
-	total = 0;
-	foreach(lc, files)
 	{
-		LhDeleteFile *file = lfirst(lc);
+		const LhDeleteFile *file = lfirst(lc);
 		uint64	   *row_ids = lh_delete_row_ids(file);
 
-		memcpy(all + total, row_ids, sizeof(uint64) * file->row_count);
-		total += file->row_count;
+		CHECK_FOR_INTERRUPTS();
+		for (int64 i = 0; i < file->row_count; i++)
+			lh_row_set_add(rows, row_ids[i]);
 		pfree(row_ids);
 	}
-	qsort(all, total, sizeof(uint64), compare_row_ids);
-	*n = total;
-	return all;
+	lh_check_row_set(rows);
 }
 
 /* ---- rows of the catalog ---- */

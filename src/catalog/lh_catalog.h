@@ -286,8 +286,7 @@ typedef struct LhDeleteFile
 /* Row ids as they are packed: ascending within each data file. */
 extern void lh_delete_set_row_ids(LhDeleteFile *file, const uint64 *row_ids);
 extern uint64 *lh_delete_row_ids(const LhDeleteFile *file);
-/* Of several delete files together, ascending. */
-extern uint64 *lh_delete_all_row_ids(List *files, int64 *n);
+extern void lh_delete_add_row_ids(List *files, LhRowSet *rows);
 
 extern void lh_delete_insert(const LhDeleteFile *file, CommandId cid);
 /* Current ones; those of a version; all there ever were.  In order of added_seq. */

@@ -131,42 +131,30 @@ extern bool lh_compact_table(Oid relid, LhPublication *result);
 
 typedef struct LhIcebergCommit LhIcebergCommit;
 
-/* A set of row ids, ascending. */
-typedef struct LhIdSet
-{
-	int64		n;
-	int64		max;
-	uint64	   *ids;
-	MemoryContext cxt;			/* NULL: the one current when it grows */
-} LhIdSet;
-
-extern void lh_id_set_add(LhIdSet *set, uint64 row_id);	/* whatever the order */
-extern void lh_id_set_sort(LhIdSet *set);
-
 /* publish_table.c: a file leaves the table, from the metadata that has it or only from the catalog */
 extern void lh_commit_remove(LhIcebergCommit *commit, LhFile *file, bool cloned);
 
 /* publish_deletes.c: rows that are deleted */
 
-/* All that snapshot sees tombstones of, wherever they are; the delta has no rows beside *rows. */
-extern LhIdSet lh_dead_rows(Relation rel, Snapshot snapshot, LhRowRange *rows);
+/* All that snapshot sees tombstones of, wherever they are; the delta has no rows beside *in_delta. */
+extern void lh_dead_rows(Relation rel, Snapshot snapshot, LhRowSet *dead, LhRowRange *in_delta);
 
 /* Rows are gone from all files: raises if one has no tombstone. */
-extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, const LhIdSet *rows);
+extern void lh_drop_tombstones(Relation rel, Snapshot snapshot, LhRowSet *rows);
 
 /*
- * Adds to the commit what the dead rows mean for others: a delete file for those
+ * Adds to the commit what the dead rows mean for others: delete files for those
  * that are not published as dead yet, and files that leave as no row of them
  * lives.
  */
-extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhIdSet *dead);
+extern void lh_publish_deletes(LhIcebergCommit *commit, Snapshot snapshot, const LhRowSet *dead);
 
 /* What is published as deleted: how many rows of a data file; which rows of some. */
 typedef struct LhDeadCounts LhDeadCounts;
 
 extern LhDeadCounts *lh_dead_counts(List *delete_files);
 extern int64 lh_dead_count(const LhDeadCounts *counts, int64 file_id);
-extern LhIdSet lh_published_dead_rows(List *delete_files, List *files);
+extern void lh_published_dead_rows(List *delete_files, List *files, LhRowSet *rows);
 
 /* Delete files leave with the last of their data files. */
 extern void lh_remove_delete_files(LhIcebergCommit *commit, Snapshot snapshot, bool cloned);
@@ -188,7 +176,7 @@ extern bool lh_file_fits(const LhFile *file, TupleDesc desc);
  * rows of the new files are inserted; those of the old are the caller's.
  */
 extern List *lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
-							  const LhIdSet *dead, LhIdSet *dropped);
+							  LhRowSet *dead, LhRowSet *dropped);
 
 /* Of published files of less than `below` bytes, those to merge into one now; or NIL. */
 extern List *lh_files_to_merge(Relation rel, int64 storage_id, int64 below, Snapshot snapshot);

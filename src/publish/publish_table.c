@@ -292,11 +292,11 @@ record_version(LhTable *table, LhIcebergCommit *commit)
  * ours: published ones become removed, others just go.
  */
 static void
-make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, const LhIdSet *dead,
+make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, LhRowSet *dead,
 			   bool cloned, bool layout_changed, LhIcebergCommit *commit)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	LhIdSet		dropped = {0};
+	LhRowSet	dropped;
 	List	   *misfits = NIL;
 	ListCell   *lc;
 
@@ -307,6 +307,7 @@ make_files_fit(Relation rel, const LhIdentity *identity, Snapshot snapshot, cons
 		return;
 	foreach(lc, misfits)
 		lh_commit_remove(commit, lfirst(lc), cloned);
+	lh_palloc_row_set(&dropped);
 	commit->added = list_concat(commit->added, lh_rewrite_files(rel, identity, misfits, dead, &dropped));
 	lh_drop_tombstones(rel, snapshot, &dropped);
 }
@@ -402,7 +403,7 @@ publish_relation(Relation rel, LhPublication *result)
 	LhIcebergCommit commit = {0};
 	LhIdentity	identity;
 	LhTable    *table;
-	LhIdSet		dead;
+	LhRowSet	dead;
 	LhRowRange	delta_rows;		/* of the delta */
 	bool		is_new;
 	bool		cloned;
@@ -416,7 +417,8 @@ publish_relation(Relation rel, LhPublication *result)
 	table = get_table(rel, &identity, snapshot, &is_new, &cloned);
 
 	/* files and tombstones of the snapshot first: what is written below changes them */
-	dead = lh_dead_rows(rel, snapshot, &delta_rows);
+	lh_palloc_row_set(&dead);
+	lh_dead_rows(rel, snapshot, &dead, &delta_rows);
 	commit.delete_files = lh_delete_list(&identity.table_uuid, snapshot);
 	commit.added = lh_file_list(identity.storage_id, true, snapshot);
 	if (is_new || table->storage_id != identity.storage_id)
@@ -441,9 +443,12 @@ publish_relation(Relation rel, LhPublication *result)
 static void
 rewrite_files(LhIcebergCommit *commit, Snapshot snapshot, List *files)
 {
-	LhIdSet		dead = lh_published_dead_rows(commit->delete_files, files);
-	LhIdSet		dropped = {0};
+	LhRowSet	dead;
+	LhRowSet	dropped;
 
+	lh_palloc_row_set(&dead);
+	lh_palloc_row_set(&dropped);
+	lh_published_dead_rows(commit->delete_files, files, &dead);
 	commit->removed = files;
 	commit->added = lh_rewrite_files(commit->rel, commit->identity, files, &dead, &dropped);
 	if (dropped.n != dead.n)

@@ -106,9 +106,8 @@ lh_file_fits(const LhFile *file, TupleDesc desc)
 typedef struct Source
 {
 	LhFileReader *reader;
-	const LhIdSet *dead;
-	int64		next_dead;		/* first of them that is not below the row */
-	LhIdSet   *dropped;
+	LhRowSet   *dead;
+	LhRowSet   *dropped;
 	int			n_groups;
 	int			group;
 	int64		group_rows;
@@ -146,15 +145,11 @@ next_row_of_any(Source *source)
 static bool
 next_row(Source *source)
 {
-	const LhIdSet *dead = source->dead;
-
 	while (next_row_of_any(source))
 	{
-		while (source->next_dead < dead->n && dead->ids[source->next_dead] < source->row_id)
-			source->next_dead++;
-		if (source->next_dead == dead->n || dead->ids[source->next_dead] != source->row_id)
+		if (!lh_row_set_has(source->dead, source->row_id))
 			return true;
-		lh_id_set_add(source->dropped, source->row_id);
+		lh_row_set_add(source->dropped, source->row_id);
 	}
 	return false;
 }
@@ -170,7 +165,7 @@ compare_ranges(const void *a, const void *b)
 
 /* Gaps in the union of the files' row ids, as far as the catalog tells; each dead row makes one. */
 static bool
-ids_are_scattered(List *files, const LhIdSet *dead)
+ids_are_scattered(List *files, const LhRowSet *dead)
 {
 	int			n = 0;
 	int			max = 0;
@@ -227,7 +222,7 @@ copy_row(Source *source, TupleDesc desc, LhFileWriter *writer, Datum *values, bo
 
 List *
 lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
-				 const LhIdSet *dead, LhIdSet *dropped)
+				 LhRowSet *dead, LhRowSet *dropped)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext cxt = AllocSetContextCreate(caller, "lakehouse rewrite", ALLOCSET_DEFAULT_SIZES);
@@ -244,7 +239,6 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 	ListCell   *lc;
 
 	lh_options_of(rel, &options);
-	dropped->cxt = caller;
 	foreach(lc, files)
 	{
 		Source	   *source = &sources[n_sources];
@@ -294,7 +288,7 @@ lh_rewrite_files(Relation rel, const LhIdentity *identity, List *files,
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	lh_id_set_sort(dropped);
+	lh_check_row_set(dropped);
 	CommandCounterIncrement();
 	return result;
 }

@@ -117,17 +117,21 @@ merge(List *dead, LhArena *arena, int *n)
 LhDeleteFile *
 lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead)
 {
+	MemoryContext scratch_cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse delete file", ALLOCSET_DEFAULT_SIZES);
 	LhDeleteFile *file = palloc0(sizeof(LhDeleteFile));
+	LhAlloc		scratch_alloc = lh_palloc_alloc(scratch_cxt);
 	LhAlloc    *alloc = palloc(sizeof(LhAlloc));	/* the arena keeps a pointer */
 	LhIceDeletes *deletes;
 	LhOptions	options;
 	LhUpload   *upload;
+	LhArena		scratch;
 	LhArena		arena;
 	LhError		error;
 
 	*alloc = lh_palloc_alloc(CurrentMemoryContext);
 	lh_arena_init(&arena, alloc);
-	deletes = merge(dead, &arena, &file->n_data_files);
+	lh_arena_init(&scratch, &scratch_alloc);
+	deletes = merge(dead, &scratch, &file->n_data_files);
 	describe(dead, deletes, file);
 	lh_options_of(rel, &options);
 	file->file_id = lh_random_id();
@@ -142,6 +146,7 @@ lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead)
 								   "lakehouse version " LH_VERSION " (build release)",
 								   sink, upload, &arena, file->entry, &error),
 			  &error, file->name);
+	MemoryContextDelete(scratch_cxt);
 	file->byte_count = lh_upload_bytes(upload);
 	lh_upload_finish(upload);
 	file->entry->path = lh_store_uri(lh_store_open(file->location), file->name);

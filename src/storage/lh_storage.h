@@ -165,6 +165,8 @@ extern void lh_row_id_array_add(LhRowIdArray *rows, uint64 row_id);
 
 /* Dead rows from `first` to `last`; `rows` is emptied before. */
 extern void lh_summary_dead(const LhDeltaSummary *summary, uint64 first, uint64 last, LhRowIdArray *rows);
+/* All of them. */
+extern void lh_summary_add_dead(const LhDeltaSummary *summary, LhRowSet *rows);
 
 /* False: not for such a delta, or transaction.  !thoroughly: only where it is cheap. */
 extern bool lh_delta_summarize(Relation rel, Snapshot snapshot, bool thoroughly, LhDeltaSummary *summary);
@@ -512,7 +514,7 @@ typedef struct LhRow
 extern LhRowScan *lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared);
 
 /* Scans these files instead, less the rows with these ids (time travel). */
-extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_dead);
+extern LhRowScan *lh_row_scan_begin_files(Relation rel, List *files, const LhRowSet *dead);
 
 /* Before the first row: dead rows come too, marked, by lh_row_scan_next(). */
 extern void lh_row_scan_want_dead(LhRowScan *scan);
@@ -602,8 +604,7 @@ extern void lh_slot_set_xmax(TupleTableSlot *slot, TransactionId xmax);
 typedef struct LhVersionSample
 {
 	List	   *files;			/* LhFile; NIL: an empty version */
-	int64		n_dead;			/* rows of them that are deleted: */
-	uint64	   *dead;			/* ids, ascending */
+	LhRowSet	dead;			/* rows of them that are deleted */
 } LhVersionSample;
 
 struct SampleScanState;

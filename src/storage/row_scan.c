@@ -74,8 +74,9 @@ struct LhRowScan
 	LhDeltaScan *delta;
 
 	/* dead rows of all files: of a version, or those that the delta buries */
+	const LhRowSet *version_dead;
 	LhDeltaSummary known;
-	bool		dead_known;
+	bool		dead_known;		/* the latter */
 	int			opened_units;
 
 	/* those of the open row group: row ids, ascending */
@@ -122,14 +123,12 @@ lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared)
 }
 
 LhRowScan *
-lh_row_scan_begin_files(Relation rel, List *files, const uint64 *dead, int64 n_dead)
+lh_row_scan_begin_files(Relation rel, List *files, const LhRowSet *dead)
 {
 	LhRowScan  *scan = new_scan(rel);
 
 	scan->files = files;
-	scan->known.dead = (uint64 *) dead;
-	scan->known.n_dead = n_dead;
-	scan->dead_known = true;
+	scan->version_dead = dead;
 	return scan;
 }
 
@@ -298,17 +297,24 @@ lower_bound(const uint64 *row_ids, int64 n, uint64 row_id)
 
 /* Those of one row group, by the delta's index. */
 static void
-scan_tombstones(LhRowScan *scan, const ScanUnit *unit)
+scan_tombstones(LhRowScan *scan, const ScanUnit *unit, LhRowIdArray *dead)
 {
 	LhTombstoneScan *tombs = lh_tombstone_scan_begin(scan->rel, scan->snapshot, unit->first, unit->last);
 	uint64		row_id;
 
-	scan->group_dead.n = 0;
 	while (lh_tombstone_scan_next(tombs, &row_id))
-		lh_row_id_array_add(&scan->group_dead, row_id);
+		lh_row_id_array_add(dead, row_id);
 	lh_tombstone_scan_end(tombs);
-	scan->tombstones = scan->group_dead.ids;
-	scan->n_tombstones = scan->group_dead.n;
+}
+
+static void
+pick_version_dead(const LhRowSet *all, const ScanUnit *unit, LhRowIdArray *dead)
+{
+	LhRowSetScan ids = lh_row_set_scan(all, unit->first);
+	uint64		row_id;
+
+	while (lh_row_set_next(&ids, &row_id) && row_id <= unit->last)
+		lh_row_id_array_add(dead, row_id);
 }
 
 /*
@@ -327,23 +333,25 @@ static void
 load_tombstones(LhRowScan *scan, const ScanUnit *unit)
 {
 	const LhDeltaSummary *known = &scan->known;
+	LhRowIdArray *dead = &scan->group_dead;
 
-	scan->n_tombstones = 0;
-	if (scan->dead_known && known->n_bulk == 0)
+	dead->n = 0;
+	if (scan->version_dead != NULL)
+		pick_version_dead(scan->version_dead, unit, dead);
+	else if (scan->dead_known && known->n_bulk == 0)
 	{
 		int64		first = lower_bound(known->dead, known->n_dead, unit->first);
 
 		scan->tombstones = known->dead + first;
 		scan->n_tombstones = lower_bound(scan->tombstones, known->n_dead - first, unit->last + 1);
+		return;
 	}
 	else if (scan->dead_known)
-	{
-		lh_summary_dead(known, unit->first, unit->last, &scan->group_dead);
-		scan->tombstones = scan->group_dead.ids;
-		scan->n_tombstones = scan->group_dead.n;
-	}
+		lh_summary_dead(known, unit->first, unit->last, dead);
 	else if (scan->with_delta)
-		scan_tombstones(scan, unit);
+		scan_tombstones(scan, unit, dead);
+	scan->tombstones = dead->ids;
+	scan->n_tombstones = dead->n;
 }
 
 static void

@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 #include "storage/delta_int.h"
+#include "types/types.h"
 
 #define MAX_TABLES	4
 #define MAX_BLOCKS	16384		/* of a delta: 128 MB, at most some 16 MB of row ids */
@@ -432,4 +433,18 @@ lh_summary_dead(const LhDeltaSummary *summary, uint64 first, uint64 last, LhRowI
 	}
 	for (; i < end; i++)
 		lh_row_id_array_add(rows, summary->dead[i]);
+}
+
+void
+lh_summary_add_dead(const LhDeltaSummary *summary, LhRowSet *rows)
+{
+	for (int64 i = 0; i < summary->n_dead; i++)
+		lh_row_set_add(rows, summary->dead[i]);
+	for (int64 j = 0; j < summary->n_bulk; j++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (uint64 id = summary->bulk[j].first; lh_bulk_next(&summary->bulk[j], &id); id++)
+			lh_row_set_add(rows, id);
+	}
+	lh_check_row_set(rows);
 }

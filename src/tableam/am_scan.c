@@ -344,7 +344,7 @@ begin_version(LhScanDesc scan, struct SampleScanState *state)
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 	LhVersionSample *sample = state->tsm_state;
 
-	scan->rows = lh_row_scan_begin_files(scan->base.rs_rd, sample->files, sample->dead, sample->n_dead);
+	scan->rows = lh_row_scan_begin_files(scan->base.rs_rd, sample->files, &sample->dead);
 
 	/*
 	 * A copy has no defaults for columns that a file does not have.  A version

@@ -57,6 +57,24 @@ lh_report(LhStatus status, const LhError *err, const char *object)
 			 offset >= 0 ? errdetail("At byte %lld.", offset) : 0));
 }
 
+void
+lh_palloc_row_set(LhRowSet *rows)
+{
+	LhAlloc		alloc = lh_palloc_alloc(CurrentMemoryContext);
+
+	lh_row_set_init(rows, &alloc);
+}
+
+void
+lh_check_row_set(const LhRowSet *rows)
+{
+	if (rows->failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("A set of " INT64_FORMAT " row ids cannot grow.", (int64) rows->n)));
+}
+
 /*
  * Every block starts with its size, since realloc must copy: a repalloc that
  * returns NULL instead of raising exists only from PostgreSQL 16 on, and an

@@ -30,6 +30,10 @@
  */
 extern void lh_report(LhStatus status, const LhError *err, const char *object);
 
+/* An empty set, in the current memory context; raises if there was no memory for all that was added. */
+extern void lh_palloc_row_set(LhRowSet *rows);
+extern void lh_check_row_set(const LhRowSet *rows);
+
 /* An allocator over `cxt`, which must outlive it; its tick sees pending interrupts. */
 extern LhAlloc lh_palloc_alloc(MemoryContext cxt);
 

@@ -32,6 +32,7 @@
 
 #include "storage/lh_storage.h"
 #include "types/pg_compat.h"
+#include "types/types.h"
 
 LH_FUNCTION(lh_tsm_as_of);
 LH_FUNCTION(lh_tsm_as_of_snapshot);
@@ -112,8 +113,8 @@ begin_version(SampleScanState *node, ChooseVersion choose, Datum param, const ch
 	if (version == NULL)
 		missing_version(rel, what);
 	sample->files = lh_file_list_version(&identity.table_uuid, version->seq, NULL);
-	sample->dead = lh_delete_all_row_ids(lh_delete_list_version(&identity.table_uuid, version->seq, NULL),
-										 &sample->n_dead);
+	lh_palloc_row_set(&sample->dead);
+	lh_delete_add_row_ids(lh_delete_list_version(&identity.table_uuid, version->seq, NULL), &sample->dead);
 	node->tsm_state = sample;
 }
 

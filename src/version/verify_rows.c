@@ -11,43 +11,11 @@
 #include "utils/snapmgr.h"
 
 #include "storage/lh_storage.h"
+#include "types/types.h"
 #include "version/verify_int.h"
 
-/* ---- arrays of row ids ---- */
-
-typedef struct IdList
-{
-	int64		n;
-	int64		max;
-	uint64	   *ids;
-} IdList;
-
-static void
-add_id(IdList *list, uint64 id)
-{
-	if (list->n == list->max)
-	{
-		list->max = Max(1024, list->max * 2);
-		list->ids = list->ids != NULL ? repalloc_huge(list->ids, sizeof(uint64) * list->max) :
-			MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * list->max);
-	}
-	list->ids[list->n++] = id;
-}
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	uint64		x = *(const uint64 *) a;
-	uint64		y = *(const uint64 *) b;
-
-	return (x > y) - (x < y);
-}
-
-static bool
-has_id(const IdList *list, uint64 id)
-{
-	return list->n > 0 && bsearch(&id, list->ids, list->n, sizeof(uint64), compare_ids) != NULL;
-}
+/* Rows whose places are looked for together: some 40 bytes of memory each. */
+#define LOCATED_ROWS	(INT64CONST(1) << 20)
 
 /* ---- rows ---- */
 
@@ -59,52 +27,51 @@ lh_verify_rows(LhVerify *v, void *unused)
 	TableScanDesc scan = table_beginscan_strat(v->rel, v->snapshot, 0, NULL, true, false);
 	int64		expected = lh_row_count(v->rel, v->snapshot);
 	int64		twice = 0;
-	IdList		ids = {0};
+	int64		found = 0;
+	LhRowSet	ids;
 
+	lh_palloc_row_set(&ids);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
+		uint64		row_id;
+
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
-		add_id(&ids, lh_tid_to_row_id(&slot->tts_tid));
+		row_id = lh_tid_to_row_id(&slot->tts_tid);
+		found++;
+		if (!lh_row_set_add(&ids, row_id) && twice++ == 0)
+			lh_finding(v, "row id", name, "row id " UINT64_FORMAT " occurs more than once", row_id);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	if (ids.n != expected)
+	lh_check_row_set(&ids);
+	if (found != expected)
 		lh_finding(v, "count", name, "a scan finds " INT64_FORMAT " rows, catalog and delta count " INT64_FORMAT,
-				   ids.n, expected);
-	if (ids.n > 1)
-		qsort(ids.ids, ids.n, sizeof(uint64), compare_ids);
-	for (int64 i = 1; i < ids.n; i++)
-		if (ids.ids[i] == ids.ids[i - 1] && twice++ == 0)
-			lh_finding(v, "row id", name, "row id " UINT64_FORMAT " occurs more than once", ids.ids[i]);
+				   found, expected);
 }
 
 /* ---- tombstones ---- */
 
-static IdList
-tombstones(LhVerify *v)
+static void
+find_tombstones(LhVerify *v, LhRowSet *dead)
 {
-	IdList		list = {0};
 	LhTombstoneScan *scan = lh_tombstone_scan_begin(v->rel, v->snapshot, 0, LH_MAX_ROW_ID);
 	uint64		row_id;
 
 	while (lh_tombstone_scan_next(scan, &row_id))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (list.n > 0 && list.ids[list.n - 1] >= row_id)
+		if (!lh_row_set_add(dead, row_id))
 			lh_finding(v, "tombstone", RelationGetRelationName(v->rel), "row " UINT64_FORMAT " has more than one",
 					   row_id);
-		else
-			add_id(&list, row_id);
 	}
 	lh_tombstone_scan_end(scan);
-	return list;
+	lh_check_row_set(dead);
 }
 
-static IdList
-dead_in_delta(LhVerify *v)
+static void
+find_dead_in_delta(LhVerify *v, LhRowSet *dead)
 {
-	IdList		list = {0};
 	LhDeltaScan *scan = lh_delta_scan_begin(v->rel, v->snapshot, 0, LH_MAX_ROW_ID, true);
 	const LhDeltaRow *row;
 
@@ -112,15 +79,15 @@ dead_in_delta(LhVerify *v)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row->dead)
-			add_id(&list, row->row_id);
+			lh_row_set_add(dead, row->row_id);
 	}
 	lh_delta_scan_end(scan);
-	return list;
+	lh_check_row_set(dead);
 }
 
 /* Rows published as deleted, of files that the table still has, are deleted here. */
 static void
-check_published(LhVerify *v, const LhDeleteFile *file, const IdList *dead)
+check_published(LhVerify *v, const LhDeleteFile *file, LhRowSet *dead)
 {
 	uint64	   *row_ids = lh_delete_row_ids(file);
 	int64		alive = 0;
@@ -133,36 +100,57 @@ check_published(LhVerify *v, const LhDeleteFile *file, const IdList *dead)
 		if (data == NULL || data->removed_seq != 0 || data->storage_id != v->identity.storage_id)
 			continue;
 		for (int64 j = 0; j < file->dead_counts[i]; j++)
-			alive += !has_id(dead, row_ids[start + j]);
+			alive += !lh_row_set_has(dead, row_ids[start + j]);
 	}
 	if (alive > 0)
 		lh_finding(v, "tombstone", file->name, INT64_FORMAT " rows are published as deleted and have no tombstone", alive);
 	pfree(row_ids);
 }
 
+/* Each row that has a tombstone is in a file or in the delta. */
+static void
+check_tombstones(LhVerify *v, const LhRowSet *dead, LhRowSet *in_delta)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse verify tombstones", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	LhRowSetScan scan = lh_row_set_scan(dead, 0);
+	int64		lost = 0;
+	int64		n;
+
+	do
+	{
+		uint64	   *ids = palloc(sizeof(uint64) * LOCATED_ROWS);
+		bool	   *found = palloc(LOCATED_ROWS);
+
+		for (n = 0; n < LOCATED_ROWS && lh_row_set_next(&scan, &ids[n]);)
+			n++;
+		(void) lh_locate_rows(v->rel, v->current, ids, n, found);
+		for (int64 i = 0; i < n; i++)
+			if (!found[i] && !lh_row_set_has(in_delta, ids[i]) && lost++ == 0)
+				lh_finding(v, "tombstone", RelationGetRelationName(v->rel),
+						   "row " UINT64_FORMAT " has one, but is in no file and not in the delta", ids[i]);
+		MemoryContextReset(cxt);
+	} while (n == LOCATED_ROWS);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(cxt);
+}
+
 void
 lh_verify_tombstones(LhVerify *v, void *unused)
 {
-	IdList		dead = {0};
-	IdList		in_delta = {0};
+	LhRowSet	dead;
+	LhRowSet	in_delta;
 	ListCell   *lc;
 
+	lh_palloc_row_set(&dead);
+	lh_palloc_row_set(&in_delta);
 	if (lh_delta_exists(v->rel))
 	{
-		dead = tombstones(v);
-		in_delta = dead_in_delta(v);
+		find_tombstones(v, &dead);
+		find_dead_in_delta(v, &in_delta);
 	}
 	if (dead.n > 0)
-	{
-		bool	   *found = MemoryContextAllocHuge(CurrentMemoryContext, dead.n);
-		int64		lost = 0;
-
-		(void) lh_locate_rows(v->rel, v->current, dead.ids, dead.n, found);
-		for (int64 i = 0; i < dead.n; i++)
-			if (!found[i] && !has_id(&in_delta, dead.ids[i]) && lost++ == 0)
-				lh_finding(v, "tombstone", RelationGetRelationName(v->rel),
-						   "row " UINT64_FORMAT " has one, but is in no file and not in the delta", dead.ids[i]);
-	}
+		check_tombstones(v, &dead, &in_delta);
 	foreach(lc, v->delete_files)
 		if (((LhDeleteFile *) lfirst(lc))->removed_seq == 0 && ((LhDeleteFile *) lfirst(lc))->added_seq > 0)
 			check_published(v, lfirst(lc), &dead);
