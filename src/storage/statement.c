@@ -456,10 +456,20 @@ is_any(const Statement *st, const void *arg)
 	return true;
 }
 
+/*
+ * A transaction that is about to commit has no snapshot any more, which a
+ * catalog row needs that goes out of line.
+ */
 void
 lh_statement_end_all(void)
 {
+	bool		push = statements != NIL && !ActiveSnapshotSet();
+
+	if (push)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	end_statements(is_any, NULL);
+	if (push)
+		PopActiveSnapshot();
 }
 
 void
