@@ -135,5 +135,15 @@ SELECT i / (i - i) FROM r ORDER BY v <#> (SELECT v FROM r WHERE i = 7) LIMIT 10;
 SELECT recall('r', '<#>', 10, 10) > 0.98 AS after_error;
 RESET enable_seqscan;
 RESET hnsw.ef_search;
-DROP TABLE data, t, b, wide, r;
-DROP FUNCTION noise, recall, try;
+-- Many equal values do not make islands: a search gets past them.
+CREATE FUNCTION spot(i int) RETURNS vector LANGUAGE sql IMMUTABLE AS
+	$$SELECT array_agg((hashint4(i % 20 * 1009 + k) % 1000 + hashint4(i * 101 + k) % 700)::float4 / 1000 ORDER BY k)::vector FROM generate_series(1, 16) k$$;
+CREATE TABLE equals (i int, v vector(16));
+INSERT INTO equals SELECT i, spot(CASE WHEN i % 2 = 0 THEN i % 8 ELSE i END) FROM generate_series(1, 8000) i;
+CREATE INDEX equals_v ON equals USING hnsw (v vector_l2_ops);
+SELECT count(*) FILTER (WHERE found <= exact) >= 75 AS past_equals
+	FROM (SELECT (SELECT max(d) FROM (SELECT w.v <-> q.v AS d FROM equals w ORDER BY (w.v <-> q.v) + 0 LIMIT 10) a) AS exact,
+			(SELECT max(d) FROM (SELECT w.v <-> q.v AS d FROM equals w ORDER BY w.v <-> q.v LIMIT 10) a) AS found
+		FROM (SELECT spot(i) AS v FROM generate_series(100001, 100100) i OFFSET 0) q) a;
+DROP TABLE data, t, b, wide, r, equals;
+DROP FUNCTION noise, recall, try, spot;

@@ -32,8 +32,8 @@
 /* Errors of codes are nearly normal: distances beyond this many deviations do not happen. */
 #define DEVIATIONS		6.0
 
-/* Random signs of the rotations, one after the other; the same for all indexes. */
-static float *rotation_signs;
+/* Random signs of the rotations as scale() wants them, one after the other; the same for all indexes. */
+static uint8 *rotation_signs;
 static uint32 rotation_dims;
 
 static uint32
@@ -88,7 +88,7 @@ make_signs(uint32 dims)
 	dims = Max(dims, 2048);
 	if (rotation_signs)
 		pfree(rotation_signs);
-	rotation_signs = MemoryContextAlloc(TopMemoryContext, sizeof(float) * ROTATIONS * dims);
+	rotation_signs = MemoryContextAlloc(TopMemoryContext, ROTATIONS * dims);
 	rotation_dims = dims;
 	for (uint32 i = 0; i < dims; i++)
 		for (uint32 r = 0; r < ROTATIONS; r++)
@@ -99,7 +99,7 @@ make_signs(uint32 dims)
 			h *= UINT64CONST(0x9e3779b97f4a7c15);
 			h = (h ^ (h >> 30)) * UINT64CONST(0xbf58476d1ce4e5b9);
 			h = (h ^ (h >> 27)) * UINT64CONST(0x94d049bb133111eb);
-			rotation_signs[r * dims + i] = (h >> 40) & 1 ? 1.0f : -1.0f;
+			rotation_signs[r * dims + i] = (h >> 40) & 1 ? 0 : 0x80;
 		}
 }
 
@@ -114,6 +114,7 @@ hnsw_codec_init(HnswCodec *codec, const HnswMeta *meta, const float *mean)
 	codec->code_dims = meta->code_dims;
 	codec->code_bytes = meta->code_bytes;
 	codec->value_bytes = raw_bytes(meta->type, meta->dims);
+	codec->sums_up = codec->type != HNSW_SPARSEVEC && codec->metric != HNSW_JACCARD;
 	codec->store_value = codec->coding != HNSW_RAW || codec->type == HNSW_SPARSEVEC || codec->code_bytes == 0;
 	lh_quant_kernels_init(&codec->quant, lh_kern.cpu);
 	if (codec->coding == HNSW_RAW)
@@ -217,9 +218,8 @@ rotate(HnswCodec *codec, float *x)
 	{
 		uint32		start = r % 2 ? codec->dims - n : 0;
 
-		codec->quant.multiply(n, x + start, rotation_signs + r * rotation_dims + start);
+		codec->quant.scale(n, x + start, scale, rotation_signs + r * rotation_dims + start);
 		codec->quant.hadamard(n, x + start);
-		codec->quant.scale(n, x + start, scale, x + start);
 	}
 }
 
@@ -440,28 +440,37 @@ jaccard_distance(uint32 n_bytes, const void *a, const void *b)
 	return both == 0 ? 1 : 1 - (float) ((double) both / (double) either);
 }
 
+/* A dense value's elements from byte `at` on: what they add to the exact distance. */
 float
-hnsw_codec_exact(const HnswCodec *codec, const HnswQuery *query, const void *value, uint32 bytes)
+hnsw_codec_part(const HnswCodec *codec, const HnswQuery *query, uint32 at, const void *part, uint32 bytes)
 {
 	LhPair		pair = codec->type == HNSW_HALFVEC ? LH_PAIR_F16 : LH_PAIR_F32;
+	size_t		n = bytes / (pair == LH_PAIR_F16 ? sizeof(LhHalf) : sizeof(float));
+	const char *value = (const char *) query->value + at;
 
-	if (codec->type == HNSW_SPARSEVEC)
-		return sparse_distance(codec->metric, query->value, query->value_bytes, value, bytes);
 	switch (codec->metric)
 	{
 		case HNSW_L2:
 		case HNSW_COSINE:
-			return lh_kern.dist[pair][LH_METRIC_L2SQ] (codec->dims, query->value, value);
+			return lh_kern.dist[pair][LH_METRIC_L2SQ] (n, value, part);
 		case HNSW_IP:
-			return -lh_kern.dist[pair][LH_METRIC_IP] (codec->dims, query->value, value);
+			return -lh_kern.dist[pair][LH_METRIC_IP] (n, value, part);
 		case HNSW_L1:
-			return lh_kern.dist[pair][LH_METRIC_L1] (codec->dims, query->value, value);
+			return lh_kern.dist[pair][LH_METRIC_L1] (n, value, part);
 		case HNSW_HAMMING:
-			return (float) lh_kern.hamming(codec->value_bytes, query->value, value);
+			return (float) lh_kern.hamming(bytes, (const uint8_t *) value, part);
 		case HNSW_JACCARD:
-			return jaccard_distance(codec->value_bytes, query->value, value);
+			break;
 	}
-	return 0;
+	return jaccard_distance(bytes, value, part);
+}
+
+float
+hnsw_codec_exact(const HnswCodec *codec, const HnswQuery *query, const void *value, uint32 bytes)
+{
+	if (codec->type == HNSW_SPARSEVEC)
+		return sparse_distance(codec->metric, query->value, query->value_bytes, value, bytes);
+	return hnsw_codec_part(codec, query, 0, value, codec->value_bytes);
 }
 
 /* The distance that a product of codes stands for; `dot` is what its kernel gave. */

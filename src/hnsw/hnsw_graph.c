@@ -245,12 +245,13 @@ item_distance(HnswGraph *g, const HnswQuery *query, uint32 id)
 	HnswItem	item;
 	BlockNumber block;
 	uint16		offset;
+	float		distance;
 
 	/* items of nodes that are still in memory only belong to nobody */
 	if (!hnsw_item_of(g, id, &block, &offset) ||
-		!hnsw_item_read(g, block, offset, g->arena ? 0 : id, &item, g->scratch))
+		!hnsw_item_distance(g, query, block, offset, g->arena ? 0 : id, &item, &distance))
 		return get_float4_infinity();
-	return hnsw_codec_exact(&g->codec, query, g->scratch, item.size);
+	return distance;
 }
 
 /* Distance of a node that was just looked up; again if its page has gone while we read it. */

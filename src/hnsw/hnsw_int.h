@@ -209,6 +209,7 @@ typedef struct HnswCodec
 	uint32		code_dims;
 	uint32		code_bytes;
 	uint32		value_bytes;	/* of a value; 0 varies */
+	bool		sums_up;		/* a distance is the sum of those of the value's parts */
 	bool		store_value;	/* in the item: the code is not the value */
 	float		mean_square;
 	float	   *mean;			/* NULL: zero */
@@ -238,18 +239,24 @@ extern void hnsw_codec_zero(HnswCodec *codec, void **value, uint32 *bytes);
 extern void hnsw_codec_floats(HnswCodec *codec, const void *value, float *x);
 extern void hnsw_codec_query(HnswCodec *codec, const void *value, uint32 bytes, HnswQuery *query, HnswNode *node);
 extern void hnsw_codec_requery(const HnswCodec *codec, const HnswNode *node, HnswQuery *query);
+extern float hnsw_codec_part(const HnswCodec *codec, const HnswQuery *query, uint32 at, const void *part, uint32 bytes);
 extern float hnsw_codec_exact(const HnswCodec *codec, const HnswQuery *query, const void *value, uint32 bytes);
 extern float hnsw_codec_score(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node);
 extern void hnsw_codec_scores(const HnswCodec *codec, const HnswQuery *query, HnswNode *const *nodes, int n,
 							  float *distances);
 extern float hnsw_codec_slack(const HnswCodec *codec, const HnswQuery *query, const HnswNode *node);
 
-/* Asks for the lines of some bytes; of many the first, the processor fetches the rest. */
+/*
+ * Asks for the lines of some bytes; of many the first, the processor fetches the
+ * rest.  Where a function does nothing else, gcc would take it for pure and leave
+ * out its calls: the empty statement says that it is not.
+ */
 static inline void
 hnsw_prefetch(const void *from, Size bytes)
 {
 	const char *end = (const char *) from + Min(bytes, 1024);
 
+	__asm__ volatile ("");
 	for (const char *line = (const char *) ((uintptr_t) from & ~(uintptr_t) 63); line < end; line += 64)
 		__builtin_prefetch(line);
 }
@@ -437,6 +444,8 @@ extern void hnsw_item_append(HnswGraph *g, ItemPointer tid, const void *value, u
 							 uint32 *block, uint16 *offset);
 extern bool hnsw_item_read(HnswGraph *g, BlockNumber block, uint16 offset, uint32 node,
 						   HnswItem *item, void *value);
+extern bool hnsw_item_distance(HnswGraph *g, const HnswQuery *query, BlockNumber block, uint16 offset, uint32 node,
+							   HnswItem *item, float *distance);
 extern bool hnsw_item_add_tid(HnswGraph *g, BlockNumber block, uint16 offset, uint32 node, ItemPointer tid);
 extern bool hnsw_item_reuse(HnswGraph *g, BlockNumber block, uint16 offset, uint32 node, ItemPointer tid,
 							const void *value, uint32 bytes);

@@ -39,6 +39,62 @@ hnsw_item_on(HnswGraph *g, Page page, uint16 offset)
 
 #define MAX_ITEM_PAGES	16
 
+/* An item's value where it stands, on pages that are locked. */
+typedef struct Parts
+{
+	int			n;
+	Buffer		buffers[MAX_ITEM_PAGES];
+	const char *at[MAX_ITEM_PAGES];
+	uint32		bytes[MAX_ITEM_PAGES];
+} Parts;
+
+/*
+ * Locks the item of a node, with all pages of its value if that is wanted, and
+ * copies its head; false if the item belongs to another node by now.
+ */
+static bool
+lock_item(HnswGraph *g, BlockNumber block, uint16 offset, uint32 node, bool want_value, HnswItem *item, Parts *parts)
+{
+	Page		page;
+	uint32		left,
+				at = offset + sizeof(HnswItem);
+	bool		found;
+
+	parts->buffers[0] = hnsw_read_page(g, block, HNSW_PAGE_ITEM, BUFFER_LOCK_SHARE);
+	parts->n = 1;
+	page = BufferGetPage(parts->buffers[0]);
+	*item = *hnsw_item_on(g, page, offset);
+	found = item->node == node && item->size <= g->scratch_bytes && item->n_tids <= HNSW_TIDS;
+	left = found && want_value ? item->size : 0;
+	for (int i = 0;; i++)
+	{
+		parts->at[i] = (char *) page + at;
+		parts->bytes[i] = Min(left, HNSW_PAGE_END - at);
+		left -= parts->bytes[i];
+		if (left == 0 || parts->n == MAX_ITEM_PAGES)
+			break;
+		parts->buffers[parts->n] = hnsw_read_page(g, HnswTail(page)->next, HNSW_PAGE_ITEM, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(parts->buffers[parts->n]);
+		parts->n++;
+		at = HNSW_PAGE_START;
+	}
+	return found && left == 0;
+}
+
+static void
+unlock_item(Parts *parts)
+{
+	while (parts->n > 0)
+		UnlockReleaseBuffer(parts->buffers[--parts->n]);
+}
+
+static void
+copy_parts(const Parts *parts, char *value)
+{
+	for (int i = 0; i < parts->n; value += parts->bytes[i++])
+		memcpy(value, parts->at[i], parts->bytes[i]);
+}
+
 /*
  * The item of a node; false if the item belongs to another one by now.  The
  * value is copied where it is wanted and there is one.
@@ -46,36 +102,38 @@ hnsw_item_on(HnswGraph *g, Page page, uint16 offset)
 bool
 hnsw_item_read(HnswGraph *g, BlockNumber block, uint16 offset, uint32 node, HnswItem *item, void *value)
 {
-	Buffer		buffers[MAX_ITEM_PAGES];
-	int			n = 0;
-	Page		page;
-	uint32		left,
-				at;
-	bool		found;
+	Parts		parts;
+	bool		found = lock_item(g, block, offset, node, value != NULL, item, &parts);
 
-	buffers[n++] = hnsw_read_page(g, block, HNSW_PAGE_ITEM, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buffers[0]);
-	*item = *hnsw_item_on(g, page, offset);
-	found = item->node == node && item->size <= g->scratch_bytes && item->n_tids <= HNSW_TIDS;
-	left = found && value ? item->size : 0;
-	at = offset + sizeof(HnswItem);
-	for (;;)
+	if (found && value)
+		copy_parts(&parts, value);
+	unlock_item(&parts);
+	return found;
+}
+
+/* The same, and how far its value is from a query's. */
+bool
+hnsw_item_distance(HnswGraph *g, const HnswQuery *query, BlockNumber block, uint16 offset, uint32 node,
+				   HnswItem *item, float *distance)
+{
+	Parts		parts;
+	bool		found = lock_item(g, block, offset, node, true, item, &parts);
+
+	if (found && g->codec.sums_up && item->size == g->codec.value_bytes)
 	{
-		uint32		part = Min(left, HNSW_PAGE_END - at);
+		uint32		at = 0;
 
-		memcpy(value, (char *) page + at, part);
-		left -= part;
-		if (left == 0 || n == MAX_ITEM_PAGES)
-			break;
-		value = (char *) value + part;
-		buffers[n] = hnsw_read_page(g, HnswTail(page)->next, HNSW_PAGE_ITEM, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffers[n]);
-		n++;
-		at = HNSW_PAGE_START;
+		*distance = 0;
+		for (int i = 0; i < parts.n; at += parts.bytes[i++])
+			*distance += hnsw_codec_part(&g->codec, query, at, parts.at[i], parts.bytes[i]);
 	}
-	while (n > 0)
-		UnlockReleaseBuffer(buffers[--n]);
-	return found && left == 0;
+	else if (found)
+	{
+		copy_parts(&parts, g->scratch);
+		*distance = hnsw_codec_exact(&g->codec, query, g->scratch, item->size);
+	}
+	unlock_item(&parts);
+	return found;
 }
 
 /* ---- appending ---- */

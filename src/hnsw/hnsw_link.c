@@ -87,6 +87,25 @@ hnsw_node_query_done(HnswQuery *query)
 }
 
 /*
+ * Equal values are no way to anywhere else: what is nearer to the node's equal
+ * than to the node is no more than as near.  So an equal keeps only other equals
+ * out of a list, or those of many would link to nothing but each other.  Codes
+ * that are not the value never say so.
+ */
+static inline bool
+is_equal(const HnswGraph *g, float distance)
+{
+	return distance == 0 && g->codec.coding == HNSW_RAW && g->codec.metric != HNSW_IP;
+}
+
+/* Does a link so far from its node keep out one that is farther, and so far from it? */
+static inline bool
+keeps_out(const HnswGraph *g, float link, float candidate, float between)
+{
+	return between <= candidate && !(is_equal(g, link) && candidate > 0);
+}
+
+/*
  * Picks up to max links among the candidates found, nearest first and with
  * their distances; returns how many, in the same order.
  */
@@ -94,6 +113,7 @@ int
 hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 {
 	HnswQuery  *kept[HNSW_MAX_LINKS];
+	float		kept_distance[HNSW_MAX_LINKS];
 	bool		is_kept[HNSW_MAX_EFC + HNSW_MAX_LINKS + 1];
 	int			n_kept = 0,
 				n_links = 0,
@@ -108,7 +128,7 @@ hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 
 		is_kept[i] = node != NULL && n_kept < max;
 		for (int k = 0; k < n_kept && is_kept[i]; k++)
-			if (hnsw_distance(g, kept[k], id) <= distance)
+			if (keeps_out(g, kept_distance[k], distance, hnsw_distance(g, kept[k], id)))
 				is_kept[i] = false;
 		if (is_kept[i])
 		{
@@ -116,7 +136,7 @@ hnsw_select(HnswGraph *g, const HnswKey *found, int n, uint32 *links, int max)
 			if (kept[n_kept] == NULL)
 				is_kept[i] = false;
 			else
-				n_kept++;
+				kept_distance[n_kept++] = distance;
 		}
 	}
 	for (int k = 0; k < n_kept; k++)
@@ -204,12 +224,12 @@ hnsw_link_add(HnswGraph *g, const HnswNode *node, uint32 node_id, const uint32 *
 	/* fillers change nothing, so only the others' distances to the new one are asked for */
 	for (int i = 0; i < n && !filler; i++)
 		if (!(links[i] & HNSW_LINK_FILLER) && to_node[i] <= distance &&
-			hnsw_known_distance(g, query, links[i]) <= distance)
+			keeps_out(g, to_node[i], distance, hnsw_known_distance(g, query, links[i])))
 			filler = HNSW_LINK_FILLER;
 	memcpy(result, links, sizeof(uint32) * n);
 	for (int i = 0; i < n && !filler; i++)
 		if (!(links[i] & HNSW_LINK_FILLER) && to_node[i] > distance &&
-			hnsw_known_distance(g, query, links[i]) <= to_node[i])
+			keeps_out(g, distance, to_node[i], hnsw_known_distance(g, query, links[i])))
 			result[i] |= HNSW_LINK_FILLER;
 	if (n == max)
 		at = victim(result, to_node, n, filler, distance);

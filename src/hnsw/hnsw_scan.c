@@ -18,7 +18,7 @@
 #include "hnsw/hnsw_int.h"
 
 /* Items whose memory is asked for before they are read. */
-#define READ_AHEAD		3
+#define READ_AHEAD		4
 
 /*
  * Candidates for each row below a filter.  The rows that pass lie scattered
@@ -211,11 +211,7 @@ read_candidate(HnswScan *s, uint32 id, Ready *ready)
 		UnlockReleaseBuffer(buffer);
 	}
 	else
-	{
-		found = hnsw_item_read(g, block, offset, id, &item, g->scratch);
-		if (found)
-			ready->distance = hnsw_codec_exact(&g->codec, &s->query, g->scratch, item.size);
-	}
+		found = hnsw_item_distance(g, &s->query, block, offset, id, &item, &ready->distance);
 	if (!found || (item.flags & HNSW_NODE_DEAD))
 		return false;
 	ready->n_tids = item.n_tids;
@@ -283,6 +279,14 @@ sweep_on(HnswScan *s)
 	return found;
 }
 
+/* Asks for the memory of some candidates' items. */
+static void
+prefetch_items(HnswScan *s, int from, int n)
+{
+	for (int i = from; i < Min(from + n, s->pool.n); i++)
+		hnsw_prefetch_item(s->g, HnswKeyNode(s->pool.keys[i]));
+}
+
 /* The next result of this batch into s->current; false at its end. */
 static bool
 next_of_batch(HnswScan *s)
@@ -300,9 +304,10 @@ next_of_batch(HnswScan *s)
 
 		if (s->n_ready > 0 && s->ready[0].distance < least_distance(s, key))
 			break;
+		if (s->pending == 0)
+			prefetch_items(s, 1, READ_AHEAD);
 		s->pending++;
-		if (s->pending + READ_AHEAD < s->pool.n)
-			hnsw_prefetch_item(s->g, HnswKeyNode(s->pool.keys[s->pending + READ_AHEAD]));
+		prefetch_items(s, s->pending + READ_AHEAD, 1);
 		if (read_candidate(s, HnswKeyNode(key), &ready) && ready.n_tids > 0)
 		{
 			if (s->heap)

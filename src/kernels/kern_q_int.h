@@ -128,10 +128,17 @@ name(size_t n, float *x) \
 
 #define LH_KERN_VALUES(suffix, attributes) \
 attributes static void \
-scale_##suffix(size_t n, const float *x, float factor, float *out) \
+scale_##suffix(size_t n, float *x, float factor, const uint8_t *signs) \
 { \
 	for (size_t i = 0; i < n; i++) \
-		out[i] = x[i] * factor; \
+	{ \
+		float		scaled = x[i] * factor; \
+		uint32_t	bits; \
+\
+		memcpy(&bits, &scaled, sizeof(bits)); \
+		bits ^= (uint32_t) signs[i] << 24; \
+		memcpy(x + i, &bits, sizeof(bits)); \
+	} \
 } \
 \
 attributes static void \
@@ -139,13 +146,6 @@ subtract_##suffix(size_t n, float *x, const float *y) \
 { \
 	for (size_t i = 0; i < n; i++) \
 		x[i] -= y[i]; \
-} \
-\
-attributes static void \
-multiply_##suffix(size_t n, float *x, const float *y) \
-{ \
-	for (size_t i = 0; i < n; i++) \
-		x[i] *= y[i]; \
 } \
 \
 /* Floats without their signs are ordered as integers are. */ \
@@ -208,7 +208,6 @@ fill_values_##suffix(LhQuantKernels *kernels) \
 { \
 	kernels->scale = scale_##suffix; \
 	kernels->subtract = subtract_##suffix; \
-	kernels->multiply = multiply_##suffix; \
 	kernels->largest = largest_##suffix; \
 	kernels->levels = levels_##suffix; \
 	kernels->query8 = query8_##suffix; \

@@ -152,10 +152,9 @@ typedef struct LhQuantKernels
 	/* Walsh-Hadamard transform in place, not normalized; n is a power of two. */
 	void		(*hadamard) (size_t n, float *x);
 
-	/* What turns values into codes; `out` of scale() may be x. */
-	void		(*scale) (size_t n, const float *x, float factor, float *out);
+	/* What turns values into codes; scale() by the factor, and by -1 where the sign is 0x80 and not 0. */
+	void		(*scale) (size_t n, float *x, float factor, const uint8_t *signs);
 	void		(*subtract) (size_t n, float *x, const float *y);
-	void		(*multiply) (size_t n, float *x, const float *y);
 	float		(*largest) (size_t n, const float *x);	/* of the absolute values */
 
 	/* x * factor + middle rounded and cut off to a level from 0 to highest; and that without the middle. */

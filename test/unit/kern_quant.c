@@ -114,12 +114,12 @@ check_values(const LhQuantKernels *kernels, size_t n)
 		max = fmaxf(max, fabsf(x[i]));
 	}
 	same &= kernels->largest(n, x) == max;
-	kernels->scale(n, x, 1.5f, z);
+	memcpy(z, x, n * sizeof(float));
 	for (size_t i = 0; i < n; i++)
-		same &= z[i] == x[i] * 1.5f;
-	kernels->multiply(n, z, y);
+		level[i] = next_byte() & 0x80;
+	kernels->scale(n, z, 1.5f, level);
 	for (size_t i = 0; i < n; i++)
-		same &= z[i] == x[i] * 1.5f * y[i];
+		same &= z[i] == (level[i] ? -1.5f : 1.5f) * x[i];
 	memcpy(z, y, n * sizeof(float));
 	kernels->subtract(n, z, x);
 	for (size_t i = 0; i < n; i++)
