@@ -99,7 +99,7 @@ take_exponent(const char **end, ptrdiff_t *e)
  * it has none, or too many.  Whether they are digits is not looked at.
  */
 AVX2 static inline bool
-take_number(const char *s, const char *end, __m256i *digits, double *factor)
+take_number(const char *s, const char *end, __m256i *digits, const double **factor)
 {
 	const bool	negative = *s == '-';
 	ptrdiff_t	e = 0;
@@ -117,7 +117,7 @@ take_number(const char *s, const char *end, __m256i *digits, double *factor)
 		return false;
 	n -= point;
 	n_behind = point ? n_behind : WIDTH;
-	*factor = powers[negative][MAX_POWER + e - (ptrdiff_t) (n_behind % WIDTH)];
+	*factor = &powers[negative][MAX_POWER + e - (ptrdiff_t) (n_behind % WIDTH)];
 
 	/* What stands before the point moves over it: that is loaded from a byte before. */
 	x = load(end - WIDTH);
@@ -173,7 +173,7 @@ four_numbers(const char **s, const char *text, const uint16_t *commas, float *ou
 {
 	const char *p = *s;
 	__m256i		digits[GROUP];
-	double		factors[GROUP];
+	const double *factors[GROUP];
 	__m256d		d;
 	__m128		lower;
 	__m128		upper;
@@ -189,7 +189,7 @@ four_numbers(const char **s, const char *text, const uint16_t *commas, float *ou
 	}
 	if (!all_digits(digits))
 		return false;
-	d = _mm256_mul_pd(values_of(digits), _mm256_set_pd(factors[3], factors[2], factors[1], factors[0]));
+	d = _mm256_mul_pd(values_of(digits), _mm256_set_pd(*factors[3], *factors[2], *factors[1], *factors[0]));
 	lower = _mm256_cvtpd_ps(_mm256_mul_pd(d, _mm256_set1_pd(LOWER)));
 	upper = _mm256_cvtpd_ps(_mm256_mul_pd(d, _mm256_set1_pd(UPPER)));
 	/* Infinite ones give no zero. */
