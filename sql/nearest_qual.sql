@@ -6,16 +6,19 @@ SET max_parallel_workers_per_gather = 0;
 CREATE TYPE mood AS ENUM ('low', 'high');
 CREATE DOMAIN small AS int2;
 CREATE TABLE q (s int2, flag bool, i int4, l int8, r float4, d float8, day date, at timestamptz, m mood, dom small, o oid,
-	t text, v vector(2), late int4) USING heap;
+	u uuid, t text, v vector(2), late int4) USING heap;
 -- the last one of leading columns has many NULLs, so that rows of both kinds stand on a page
 INSERT INTO q SELECT i % 300 - 150, i % 3 = 0, CASE i % 100 WHEN 1 THEN -2147483648 WHEN 2 THEN 2147483647 WHEN 3 THEN 0 ELSE i END,
 		CASE i % 50 WHEN 1 THEN -9223372036854775808 WHEN 2 THEN 9223372036854775807 ELSE i * 10000000000 END,
 		CASE i % 9 WHEN 1 THEN 'NaN' WHEN 2 THEN '-Infinity' ELSE i / 7.0 END, CASE i % 8 WHEN 1 THEN 'NaN' WHEN 2 THEN -0.0 ELSE i / 3.0 END,
 		CASE WHEN i % 20 = 0 THEN 'infinity' ELSE date '2026-01-01' + i END, timestamptz '2026-01-01 00:00+0' + i * interval '1 hour',
 		CASE WHEN i % 2 = 0 THEN 'low' ELSE 'high' END::mood, i % 100, CASE WHEN i % 5 = 0 THEN 4294967295 ELSE i::int8 END::oid,
-		repeat('x', i % 30), ARRAY[i % 97, i % 89]::vector, CASE WHEN i % 4 <> 0 THEN i % 10 END
+		md5((i % 50)::text)::uuid, CASE WHEN i % 40 = 7 THEN repeat('long', 1500) ELSE repeat('x', i % 30) END, ARRAY[i % 97, i % 89]::vector, CASE WHEN i % 4 <> 0 THEN i % 10 END
 	FROM generate_series(1, 1500) i;
-INSERT INTO q SELECT NULL, NULL, i, NULL, NULL, 1, NULL, NULL, NULL, i, NULL, NULL, ARRAY[i, 1]::vector, i FROM generate_series(1, 40) i;
+INSERT INTO q SELECT NULL, NULL, i, NULL, NULL, 1, NULL, NULL, NULL, i, NULL, NULL, NULL, ARRAY[i, 1]::vector, i FROM generate_series(1, 40) i;
+ALTER TABLE q ALTER t SET STORAGE external;
+INSERT INTO q (i, t, v, s, flag, l, r, d, day, at, m, dom, o, u) SELECT i, CASE WHEN i % 2 = 0 THEN repeat('long', 1500) ELSE repeat('x', 3) END, ARRAY[i, 2]::vector,
+		1, true, i, i, i, '2026-01-01', '2026-01-01 00:00+0', 'low', 1, 1, md5('7')::uuid FROM generate_series(1, 20) i;
 VACUUM ANALYZE q;
 UPDATE q SET s = s + 1 WHERE i % 7 = 0;
 DELETE FROM q WHERE i % 13 = 0;
@@ -50,7 +53,8 @@ INSERT INTO filters VALUES ('s = 5'), ('s < -3::int8'), ('flag'), ('NOT flag'), 
 	('m = ''low'''), ('m > ''low'''), ('m <> ''low'' AND dom = 7'), ('dom BETWEEN 3 AND 5'), ('o = 4294967295'), ('o <> 7'), ('o > 70'), ('o::int8 > 70'),
 	('i IN (1, 5, 9, 33)'), ('i NOT IN (1, 5, 9, 33)'), ('i IN (5, NULL)'), ('i NOT IN (5, NULL)'), ('i = ANY (''{}'')'), ('s IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)'), ('i <> ANY (''{1,2}'')'), ('m IN (''low'')'),
 	('v IS NOT NULL'), ('t IS NULL'), ('t IS NOT NULL AND i > 5'), ('NOT (t IS NULL OR i > 5)'), ('late IS NULL'), ('late = 3'), ('late IS NULL AND i % 10 = 4'), ('q IS NOT NULL'),
-	('t = ''xxx'''), ('i > 5 AND t = ''xxx'''), ('t = ''xxx'' AND i > 5'), ('i > 5 AND 1 / length(t) = 1'), ('i > 1490 OR 10 / length(t) = 1'), ('i > 5 AND length(t) / s = 1'),
+	('u = md5(''7'')::uuid'), ('u <> md5(''7'')::uuid AND i % 3 = 1'), ('u IN (md5(''7'')::uuid, md5(''9'')::uuid)'), ('u > md5(''7'')::uuid'), ('t <> ''xxx'' AND i < 50'), ('t IN (''x'', ''xxx'', '''')'), ('t NOT IN (''x'', ''xxx'', '''')'),
+	('t = repeat(''long'', 1500)'), ('t <> repeat(''long'', 1500) AND flag'), ('t > ''xxx'''), ('t = t AND u = u'), ('t::varchar = ''xxx'''), ('t::bpchar = ''xxx'''), ('t COLLATE "C" = ''xxx'''), ('t || ''x'' = ''xxx'''), ('t = ''xxx'''), ('i > 5 AND t = ''xxx'''), ('t = ''xxx'' AND i > 5'), ('i > 5 AND 1 / length(t) = 1'), ('i > 1490 OR 10 / length(t) = 1'), ('i > 5 AND length(t) / s = 1'),
 	('NOT (i > 5 AND (s < 3 OR flag) AND NOT (dom = 3 OR l > 7))'), ('(i > 5) = flag'), ('ctid > ''(3,1)'' AND i > 3'), ('i > 2000'), ('true'),
 	('i + 2147483647 > 0'), ('i IS NULL'), ('coalesce(late, 3) = 3'), ('i % 10 = (SELECT 4)'), ('i % 10 = (SELECT NULL::int)'), ('i > 5000 AND i < (SELECT 1 / count(*) FROM q WHERE i = 0)');
 SELECT differs(nearest('q', filter, k)) FROM filters, (VALUES (3), (5000)) k(k) WHERE differs(nearest('q', filter, k)) IS NOT NULL;
@@ -73,6 +77,7 @@ SELECT differs(nearest(tab, filter, 100)) FROM (VALUES ('q', 'i % 10 = 3'), ('q'
 
 -- generic plans, NULL parameters, parameters of joins and of functions
 SET plan_cache_mode = force_generic_plan;
+PREPARE near_text(text, uuid) AS SELECT v <-> '[50,40]' AS d FROM q WHERE t = $1 AND u <> $2 ORDER BY v <-> '[50,40]' LIMIT 3;
 PREPARE near(int4, int8, float8, bool) AS SELECT v <-> '[50,40]' AS d FROM q WHERE i % $1 = 3 AND l > $2 AND (d < $3 OR flag = $4) ORDER BY v <-> '[50,40]' LIMIT 7;
 PREPARE sorted(int4, int8, float8, bool) AS SELECT v <-> '[50,40]' AS d FROM q WHERE i % $1 = 3 AND l > $2 AND (d < $3 OR flag = $4) ORDER BY (v <-> '[50,40]') + 0 LIMIT 7;
 EXPLAIN (COSTS off) EXECUTE near(10, 5, 6, true);
@@ -92,6 +97,7 @@ SELECT args, run('near' || args), run('sorted' || args)
 	FROM (VALUES ('(10, 5, 6, true)'), ('(7, -5, ''NaN'', false)'), ('(0, 5, 6, true)'), ('(NULL, 5, 6, true)'), ('(10, 5, NULL, true)'), ('(-1, 5, 1, true)')) a(args)
 	WHERE run('near' || args) IS DISTINCT FROM run('sorted' || args);
 SELECT args, run('near' || args) FROM (VALUES ('(10, 5, 6, true)'), ('(0, 5, 6, true)'), ('(NULL, 5, 6, true)')) a(args);
+SELECT args, run('near_text' || args) FROM (VALUES ('(''xxx'', md5(''7'')::uuid)'), ('(repeat(''long'', 1500), md5(''7'')::uuid)'), ('('''', NULL)')) a(args);
 CREATE FUNCTION in_function(n int) RETURNS float8 LANGUAGE plpgsql AS $$
 DECLARE
 	result float8;
@@ -108,7 +114,7 @@ SELECT g, (SELECT v <-> '[50,40]' FROM q WHERE i / g = 7 ORDER BY v <-> '[50,40]
 -- a condition that must not see rows that another one hides
 CREATE FUNCTION tell(x text) RETURNS bool LANGUAGE plpgsql COST 0.0001 AS $$
 BEGIN
-	RAISE WARNING 'told of %', x;
+	RAISE WARNING 'told of % bytes', length(x);
 	RETURN true;
 END $$;
 GRANT SELECT ON q TO public;

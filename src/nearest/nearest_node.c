@@ -33,7 +33,7 @@
 /* The planner's opinion of the filter weighs as much as this many rows. */
 #define PRIOR_ROWS		50
 /* And so many where some rows have been looked at before. */
-#define SAMPLED_ROWS	200
+#define SAMPLED_ROWS	400
 /* Patience of somebody who must not take the exact child. */
 #define NEVER			1e17
 /* When enough rows have been found, this share of the rows read is read once more: the last ones come late. */

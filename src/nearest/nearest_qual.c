@@ -2,10 +2,9 @@
  * nearest_qual.c
  *	  The filter of a sequential scan, for all rows of a page at once.
  *
- * Conditions on columns of fixed length that stand at the same place in every
- * row, made of comparisons, integer arithmetic, AND, OR, NOT and IS NULL,
- * become a short program: each step computes one value of each row of the page
- * in a loop.  A row for which that would not be exactly what the executor does
+ * Conditions on columns that stand at the same place in every row, made of
+ * comparisons, integer arithmetic, AND, OR, NOT and IS NULL, become a short
+ * program: each step computes one value of each row of the page in a loop.  A row for which that would not be exactly what the executor does
  * (a NULL, an overflow, a division by zero) is marked and left to the executor,
  * which gives the answer, or the error.  So a step never fails, no step needs
  * to know of NULL, and in which order they run cannot be seen.
@@ -26,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/uuid.h"
 
 #include "nearest/nearest_int.h"
 
@@ -37,24 +37,37 @@
 typedef enum StepCode
 {
 	INPUT,						/* nothing: the value is the same for all rows */
-	COLUMN, REAL_COLUMN,
+	COLUMN,
 	EQ, NE, LT, LE, GT, GE,
 	REAL_EQ, REAL_NE, REAL_LT, REAL_LE, REAL_GT, REAL_GE,
+	UUID_EQ, UUID_NE,
+	TEXT_EQ, TEXT_NE,
 	PL, MI, MUL, DIV, MOD,
 	AND, OR, NOT
 } StepCode;
 
-/* Of one row: an integer, what is one inside (date, bool), or a float. */
+/* What it computes it from. */
+typedef enum Kind
+{
+	INTEGER,					/* or what is one inside: a date, a bool */
+	REAL,
+	UUID,
+	TEXT
+} Kind;
+
+/* Of one row. */
 typedef union Value
 {
 	int64		i;
 	double		r;
+	const char *p;				/* to a uuid or text */
 } Value;
 
 typedef struct Step
 {
 	StepCode	code;
-	int16		bytes;			/* of a column, or of an integer result */
+	Kind		kind;			/* of a column or an input */
+	int16		bytes;			/* of them, or of an integer result */
 	int16		at;				/* the column's place in the row */
 	int16		a;				/* the steps whose values are looked at */
 	int16		b;
@@ -96,11 +109,32 @@ static const struct
 	COMPARISONS(F_FLOAT4, REAL_), COMPARISONS(F_FLOAT48, REAL_),
 	COMPARISONS(F_FLOAT84, REAL_), COMPARISONS(F_FLOAT8, REAL_),
 	{F_OIDEQ, EQ}, {F_OIDNE, NE}, {F_ENUM_EQ, EQ}, {F_ENUM_NE, NE},
+	{F_UUID_EQ, UUID_EQ}, {F_UUID_NE, UUID_NE}, {F_TEXTEQ, TEXT_EQ}, {F_TEXTNE, TEXT_NE},
 	ARITHMETIC(F_INT2, 2), ARITHMETIC(F_INT24, 4), ARITHMETIC(F_INT28, 8),
 	ARITHMETIC(F_INT42, 4), ARITHMETIC(F_INT4, 4), ARITHMETIC(F_INT48, 8),
 	ARITHMETIC(F_INT82, 8), ARITHMETIC(F_INT84, 8), ARITHMETIC(F_INT8, 8),
 	{F_INT2MOD, MOD, 2}, {F_INT4MOD, MOD, 4}, {F_INT8MOD, MOD, 8},
 };
+
+static Kind
+kind_taken(StepCode code)
+{
+	return code >= REAL_EQ && code <= REAL_GE ? REAL :
+		code == UUID_EQ || code == UUID_NE ? UUID : code == TEXT_EQ || code == TEXT_NE ? TEXT : INTEGER;
+}
+
+/* Can values of a type that is stored so be taken as this kind? */
+static bool
+is_of_kind(Kind kind, int bytes, bool byval)
+{
+	switch (kind)
+	{
+		case INTEGER: return byval;
+		case REAL: return byval && bytes >= (int) sizeof(float4);
+		case UUID: return bytes == UUID_LEN;
+		default: return bytes == -1;
+	}
+}
 
 /* Conversions that change nothing but the width. */
 static bool
@@ -111,15 +145,15 @@ is_widening(Oid function)
 
 /* ---- making the program: the step's number, or -1 ---- */
 
-static int compile(NearestQual *q, Expr *expr, bool real);
+static int compile(NearestQual *q, Expr *expr, Kind kind);
 
 /* A step that is there already is not made again. */
 static int
 add_step(NearestQual *q, Step step)
 {
 	for (int i = 0; i < q->n_steps && step.code != INPUT; i++)
-		if (q->steps[i].code == step.code && q->steps[i].bytes == step.bytes && q->steps[i].at == step.at &&
-			q->steps[i].a == step.a && q->steps[i].b == step.b)
+		if (q->steps[i].code == step.code && q->steps[i].kind == step.kind && q->steps[i].bytes == step.bytes &&
+			q->steps[i].at == step.at && q->steps[i].a == step.a && q->steps[i].b == step.b)
 			return i;
 	if (q->n_steps == MAX_STEPS)
 		return -1;
@@ -128,7 +162,7 @@ add_step(NearestQual *q, Step step)
 }
 
 static int
-compile_column(NearestQual *q, const Var *var, bool real)
+compile_column(NearestQual *q, const Var *var, Kind kind)
 {
 	int			at = lh_nearest_column_place(q->desc, var->varattno);
 	Form_pg_attribute att;
@@ -136,50 +170,50 @@ compile_column(NearestQual *q, const Var *var, bool real)
 	if (at < 0 || at > PG_INT16_MAX)
 		return -1;
 	att = TupleDescAttr(q->desc, var->varattno - 1);
-	if (!att->attbyval || (real && att->attlen < (int) sizeof(float4)))
+	if (!is_of_kind(kind, att->attlen, att->attbyval) || (kind == TEXT && att->attalign != TYPALIGN_INT))
 		return -1;
 	q->n_leading = Max(q->n_leading, var->varattno);
-	return add_step(q, (Step) {.code = real ? REAL_COLUMN : COLUMN,.bytes = att->attlen,.at = at});
+	return add_step(q, (Step) {.code = COLUMN,.kind = kind,.bytes = att->attlen,.at = at});
 }
 
-/* Params that a subquery has still to find are left to the executor, which may not need them. */
 static int
-compile_input(NearestQual *q, Expr *expr, bool real)
+compile_input(NearestQual *q, Expr *expr, Kind kind)
 {
 	int16		bytes;
 	bool		byval;
 
 	get_typlenbyval(exprType((Node *) expr), &bytes, &byval);
-	if (!byval)
+	if (!is_of_kind(kind, bytes, byval))
 		return -1;
-	return add_step(q, (Step) {.code = INPUT,.bytes = bytes,.at = real,.input = ExecInitExpr(expr, q->parent)});
+	return add_step(q, (Step) {.code = INPUT,.kind = kind,.bytes = bytes,.input = ExecInitExpr(expr, q->parent)});
 }
 
 static int
-compile_operator(NearestQual *q, Oid function, Expr *left, Expr *right)
+compile_operator(NearestQual *q, Oid function, Oid collation, Expr *left, Expr *right)
 {
 	for (int i = 0; i < lengthof(operators); i++)
 	{
-		StepCode	code = operators[i].code;
-		bool		real = code >= REAL_EQ && code <= REAL_GE;
+		Kind		kind = kind_taken(operators[i].code);
 		int			a,
 					b;
 
 		if (operators[i].function != function)
 			continue;
-		a = compile(q, left, real);
-		b = a < 0 ? -1 : compile(q, right, real);
-		return b < 0 ? -1 : add_step(q, (Step) {.code = code,.bytes = operators[i].bytes,.a = a,.b = b});
+		if (kind == TEXT && !get_collation_isdeterministic(collation))
+			return -1;
+		a = compile(q, left, kind);
+		b = a < 0 ? -1 : compile(q, right, kind);
+		return b < 0 ? -1 : add_step(q, (Step) {.code = operators[i].code,.bytes = operators[i].bytes,.a = a,.b = b});
 	}
 	return -1;
 }
 
 static int
-compile_call(NearestQual *q, Oid function, List *args, bool real)
+compile_call(NearestQual *q, Oid function, Oid collation, List *args, Kind kind)
 {
 	if (list_length(args) == 2)
-		return compile_operator(q, function, linitial(args), lsecond(args));
-	return is_widening(function) ? compile(q, linitial(args), real) : -1;
+		return compile_operator(q, function, collation, linitial(args), lsecond(args));
+	return is_widening(function) ? compile(q, linitial(args), kind) : -1;
 }
 
 static int
@@ -190,7 +224,7 @@ compile_bool(NearestQual *q, const BoolExpr *expr)
 
 	foreach(lc, expr->args)
 	{
-		int			arg = compile(q, lfirst(lc), false);
+		int			arg = compile(q, lfirst(lc), INTEGER);
 
 		if (arg < 0)
 			return -1;
@@ -246,26 +280,29 @@ compile_null_test(NearestQual *q, const NullTest *test)
 	if (!IsA(var, Var) || var->varattno <= 0 || test->argisrow)
 		return -1;
 	q->n_leading = Max(q->n_leading, var->varattno);
-	return compile_input(q, (Expr *) makeBoolConst(test->nulltesttype == IS_NOT_NULL, false), false);
+	return compile_input(q, (Expr *) makeBoolConst(test->nulltesttype == IS_NOT_NULL, false), INTEGER);
 }
 
-/* The step that computes the expression, for who takes it as a float or as an integer. */
+/* The step that computes the expression, as this kind. */
 static int
-compile(NearestQual *q, Expr *expr, bool real)
+compile(NearestQual *q, Expr *expr, Kind kind)
 {
+	const OpExpr *op = (const OpExpr *) expr;
+	const FuncExpr *call = (const FuncExpr *) expr;
+
 	switch (nodeTag(expr))
 	{
 		case T_Var:
-			return compile_column(q, (Var *) expr, real);
+			return compile_column(q, (Var *) expr, kind);
 		case T_Const:
 		case T_Param:
-			return compile_input(q, expr, real);
+			return compile_input(q, expr, kind);
 		case T_RelabelType:
-			return compile(q, ((RelabelType *) expr)->arg, real);
+			return compile(q, ((RelabelType *) expr)->arg, kind);
 		case T_OpExpr:
-			return compile_call(q, ((OpExpr *) expr)->opfuncid, ((OpExpr *) expr)->args, real);
+			return compile_call(q, op->opfuncid, op->inputcollid, op->args, kind);
 		case T_FuncExpr:
-			return compile_call(q, ((FuncExpr *) expr)->funcid, ((FuncExpr *) expr)->args, real);
+			return compile_call(q, call->funcid, call->inputcollid, call->args, kind);
 		case T_BoolExpr:
 			return compile_bool(q, (BoolExpr *) expr);
 		case T_ScalarArrayOpExpr:
@@ -293,7 +330,7 @@ lh_nearest_qual_compile(ScanState *ss)
 	{
 		int			before = q->n_steps;
 		int			leading = q->n_leading;
-		int			step = compile(q, lfirst(lc), false);
+		int			step = compile(q, lfirst(lc), INTEGER);
 
 		if (step >= 0 && q->result >= 0)
 			step = add_step(q, (Step) {.code = AND,.a = q->result,.b = step});
@@ -320,7 +357,7 @@ lh_nearest_qual_is_complete(const NearestQual *q)
 
 /* ---- running it ---- */
 
-/* Is it a parameter whose subquery has not run? */
+/* Is it a parameter whose subquery has not run?  The executor may not need it. */
 static bool
 is_pending(const Expr *expr, const ExprContext *econtext)
 {
@@ -330,16 +367,25 @@ is_pending(const Expr *expr, const ExprContext *econtext)
 		econtext->ecxt_param_exec_vals[param->paramid].execPlan != NULL;
 }
 
+/* A text that stands elsewhere, or compressed, is left to the executor. */
+static inline bool
+is_text_here(const char *p)
+{
+	return !VARATT_IS_EXTERNAL(p) && !VARATT_IS_COMPRESSED(p);
+}
+
 static Value
-value_of(Datum datum, int bytes, bool real)
+value_of(const Step *step, Datum datum)
 {
 	Value		value;
 
-	if (real)
-		value.r = bytes == sizeof(float4) ? DatumGetFloat4(datum) : DatumGetFloat8(datum);
+	if (step->kind == REAL)
+		value.r = step->bytes == sizeof(float4) ? DatumGetFloat4(datum) : DatumGetFloat8(datum);
+	else if (step->kind == INTEGER)
+		value.i = step->bytes == 1 ? DatumGetChar(datum) : step->bytes == 2 ? DatumGetInt16(datum) :
+			step->bytes == 4 ? DatumGetInt32(datum) : DatumGetInt64(datum);
 	else
-		value.i = bytes == 1 ? DatumGetChar(datum) : bytes == 2 ? DatumGetInt16(datum) :
-			bytes == 4 ? DatumGetInt32(datum) : DatumGetInt64(datum);
+		value.p = DatumGetPointer(datum);
 	return value;
 }
 
@@ -353,16 +399,18 @@ lh_nearest_qual_begin(NearestQual *q)
 	for (int i = 0; i < q->n_steps && q->usable; i++)
 	{
 		const Step *step = &q->steps[i];
-		bool		isnull;
+		bool		isnull = true;
+		Datum		datum = 0;
 		Value		value;
 
 		if (step->code != INPUT)
 			continue;
-		q->usable = !is_pending(step->input->expr, econtext);
+		if (!is_pending(step->input->expr, econtext))
+			datum = ExecEvalExprSwitchContext(step->input, econtext, &isnull);
+		q->usable = !isnull && (step->kind != TEXT || is_text_here(DatumGetPointer(datum)));
 		if (!q->usable)
 			break;
-		value = value_of(ExecEvalExprSwitchContext(step->input, econtext, &isnull), step->bytes, step->at);
-		q->usable = !isnull;
+		value = value_of(step, datum);
 		for (int row = 0; row < MaxHeapTuplesPerPage; row++)
 			q->values[i][row] = value;
 	}
@@ -370,24 +418,48 @@ lh_nearest_qual_begin(NearestQual *q)
 
 /* The column's value of each row. */
 static void
-load(const Step *step, const NearestPage *page, const bool *odd, Value *out)
+load(const Step *step, const NearestPage *page, bool *odd, Value *out)
 {
-#define LOAD(member, type) \
+#define LOAD(member, expression) \
 	for (int i = 0; i < page->n; i++) \
 		if (!odd[i]) \
-			out[i].member = *(const type *) (lh_nearest_row_data(page->rows[i]) + step->at); \
+		{ \
+			const char *at = lh_nearest_row_data(page->rows[i]) + step->at; \
+			out[i].member = (expression); \
+		} \
 	break
 
-	switch (step->code == COLUMN ? step->bytes : -step->bytes)
+	switch (step->kind)
 	{
-		case 1: LOAD(i, char);
-		case 2: LOAD(i, int16);
-		case 4: LOAD(i, int32);
-		case 8: LOAD(i, int64);
-		case -4: LOAD(r, float4);
-		case -8: LOAD(r, float8);
+		case INTEGER:
+			switch (step->bytes)
+			{
+				case 1: LOAD(i, *at);
+				case 2: LOAD(i, *(const int16 *) at);
+				case 4: LOAD(i, *(const int32 *) at);
+				case 8: LOAD(i, *(const int64 *) at);
+			}
+			break;
+		case REAL: LOAD(r, step->bytes == sizeof(float4) ? *(const float4 *) at : *(const float8 *) at);
+		case UUID: LOAD(p, at);
+		case TEXT:
+			for (int i = 0; i < page->n; i++)
+				if (!odd[i])
+				{
+					const char *at = lh_nearest_row_data(page->rows[i]) + step->at;
+
+					out[i].p = (const char *) att_align_pointer(at, TYPALIGN_INT, -1, at);
+					odd[i] = !is_text_here(out[i].p);
+				}
 	}
 #undef LOAD
+}
+
+static inline bool
+same_text(const char *a, const char *b)
+{
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
 static inline int64
@@ -426,8 +498,7 @@ run_step(const NearestQual *q, const Step *step, const NearestPage *page, bool *
 	switch (step->code)
 	{
 		case INPUT: break;
-		case COLUMN:
-		case REAL_COLUMN: load(step, page, odd, out); break;
+		case COLUMN: load(step, page, odd, out); break;
 		case EQ: EACH(a[i].i == b[i].i);
 		case NE: EACH(a[i].i != b[i].i);
 		case LT: EACH(a[i].i < b[i].i);
@@ -440,6 +511,11 @@ run_step(const NearestQual *q, const Step *step, const NearestPage *page, bool *
 		case REAL_LE: EACH(float8_le(a[i].r, b[i].r));
 		case REAL_GT: EACH(float8_gt(a[i].r, b[i].r));
 		case REAL_GE: EACH(float8_ge(a[i].r, b[i].r));
+		/* pointers of odd rows may point anywhere */
+		case UUID_EQ: EACH(!odd[i] && memcmp(a[i].p, b[i].p, UUID_LEN) == 0);
+		case UUID_NE: EACH(!odd[i] && memcmp(a[i].p, b[i].p, UUID_LEN) != 0);
+		case TEXT_EQ: EACH(!odd[i] && same_text(a[i].p, b[i].p));
+		case TEXT_NE: EACH(!odd[i] && !same_text(a[i].p, b[i].p));
 		case PL: CHECKED(pg_add_s64_overflow(a[i].i, b[i].i, &out[i].i));
 		case MI: CHECKED(pg_sub_s64_overflow(a[i].i, b[i].i, &out[i].i));
 		case MUL: CHECKED(pg_mul_s64_overflow(a[i].i, b[i].i, &out[i].i));
