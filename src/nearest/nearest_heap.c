@@ -28,7 +28,7 @@
 #include "types/pg_compat.h"
 
 /* What is asked for of a row that is to come. */
-#define PREFETCH_BYTES	1024
+#define PREFETCH_BYTES	2048
 
 /* What a filter mostly looks at: the end of a row's header, and its first column or two. */
 #define FIRST_BYTE		offsetof(HeapTupleHeaderData, t_infomask2)
@@ -78,11 +78,17 @@ forget_last(ExprContext *econtext)
 		MemoryContextReset(context);
 }
 
+static inline int
+row_bytes(const NearestPage *page, int i)
+{
+	return ItemIdGetLength(PageGetItemId((Page) page->data, page->offsets[i]));
+}
+
 static inline void
 point_to(HeapRun *run, int i)
 {
 	run->tuple.t_data = run->page.rows[i];
-	run->tuple.t_len = ItemIdGetLength(PageGetItemId((Page) run->page.data, run->page.offsets[i]));
+	run->tuple.t_len = row_bytes(&run->page, i);
 	ItemPointerSet(&run->tuple.t_self, run->page.block, run->page.offsets[i]);
 }
 
@@ -199,7 +205,7 @@ visit_page(HeapRun *run)
 	for (int i = 0; i < run->n_left; i++)
 	{
 		if (!filters)
-			LH_PREFETCH((char *) page->rows[i] + ahead, PREFETCH_BYTES);
+			LH_PREFETCH((char *) page->rows[i] + ahead, Min(row_bytes(page, i), PREFETCH_BYTES));
 		if (passes(run, run->left[i]))
 		{
 			passed++;

@@ -84,7 +84,6 @@ struct NearestQual
 	bool		usable;			/* by the inputs that this scan has */
 	PlanState  *parent;
 	TupleDesc	desc;
-	MemoryContext context;
 	Value	   *values[MAX_STEPS];	/* of all rows of a page */
 };
 
@@ -323,7 +322,6 @@ lh_nearest_qual_compile(ScanState *ss)
 
 	q->parent = &ss->ps;
 	q->desc = RelationGetDescr(ss->ss_currentRelation);
-	q->context = CurrentMemoryContext;
 	q->result = -1;
 	q->complete = true;
 	foreach(lc, ss->ps.plan->qual)
@@ -476,7 +474,8 @@ run_step(const NearestQual *q, const Step *step, const NearestPage *page, bool *
 	const Value *a = q->values[step->a];
 	const Value *b = q->values[step->b];
 	int			n = page->n;
-	int64		max = step->bytes > 0 ? PG_INT64_MAX >> (64 - 8 * step->bytes) : 0;
+	bool		is_checked = step->code >= PL && step->code <= MUL;
+	int64		max = is_checked ? PG_INT64_MAX >> (64 - 8 * step->bytes) : 0;
 
 #define EACH(expression) \
 	for (int i = 0; i < n; i++) \
