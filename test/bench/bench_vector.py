@@ -3,8 +3,8 @@
 
 	bench_vector.py DATA.npz [PART ...]
 
-DATA.npz is one of vector_data.py's.  Parts: build query filter exact insert
-vacuum parse hnswlib; all of them unless some are named.  OURS and RIVAL are connection
+DATA.npz is one of vector_data.py's.  Parts: workers build query hnswlib filter
+exact parse insert vacuum; all of them unless some are named.  OURS and RIVAL are connection
 strings (RIVAL may be missing).  Times are CPU microseconds of the backend, the
 least of some rounds; it and this client share a core, since moving between
 cores costs more than a query.  Lines "ratio" divide ours by the other's.
@@ -28,7 +28,7 @@ ROUNDS = 3
 # The recall at which systems are compared.
 RECALL = {"glove": 0.95, "mnist": 0.995, "fashion": 0.995}
 EFS = (10, 15, 20, 30, 40, 60, 80, 120, 160, 200, 250, 300, 400, 600, 800)
-PARTS = ["build", "query", "hnswlib", "filter", "exact", "parse", "insert", "vacuum"]
+PARTS = ["workers", "build", "query", "hnswlib", "filter", "exact", "parse", "insert", "vacuum"]
 
 
 class Vec(bytes):
@@ -48,11 +48,15 @@ class System:
         dumper = type("VecDumper", (Dumper,), {"format": Format.BINARY, "oid": oid, "dump": lambda self, v: bytes(v)})
         self.c.adapters.register_dumper(Vec, dumper)
         self.pid = self.one("SELECT pg_backend_pid()")
+        self.pin({os.cpu_count() - 1})
+
+    def pin(self, cpus):
+        """Client and backend to these."""
         try:
-            os.sched_setaffinity(0, {os.cpu_count() - 1})
-            os.sched_setaffinity(self.pid, {os.cpu_count() - 1})
+            os.sched_setaffinity(0, cpus)
+            os.sched_setaffinity(self.pid, cpus)
         except PermissionError:
-            print(f"{name}: cannot pin the backend, times will vary", flush=True)
+            print(f"{self.name}: cannot pin the backend, times will vary", flush=True)
 
     def one(self, sql, *args):
         return self.c.execute(sql, args).fetchone()[0]
@@ -87,6 +91,23 @@ def build(s, name, opclass, n):
     s.say("build", cpu_s=cpu, bytes_a_row=size)
     RESULTS.add(s.name, "build cpu s", cpu)
     RESULTS.add(s.name, "bytes a row", size)
+
+
+def workers(s, name, opclass):
+    """Wall time of builds with workers against one without: says something on an idle machine only."""
+    times = []
+    s.pin(set(range(os.cpu_count())))
+    s.c.execute("SET maintenance_work_mem = '2GB'")
+    for n in (0, 1, 2):
+        s.c.execute(f"SET max_parallel_maintenance_workers = {n}")
+        s.c.execute(f"ALTER TABLE {name} SET (parallel_workers = {n})")
+        s.c.execute(f"DROP INDEX IF EXISTS {name}_v")
+        start = time.monotonic()
+        s.c.execute(f"CREATE INDEX {name}_v ON {name} USING hnsw (v {opclass})")
+        times.append(time.monotonic() - start)
+    s.c.execute(f"ALTER TABLE {name} RESET (parallel_workers)")
+    s.pin({os.cpu_count() - 1})
+    s.say("workers", alone_s=times[0], of_1_worker=times[1] / times[0], of_2_workers=times[2] / times[0])
 
 
 def run(s, sql, queries, truth):
@@ -281,6 +302,8 @@ def main():
     print(f"{name}: {rows.shape[0]} rows of {rows.shape[1]} dimensions, {op}", flush=True)
     for s in systems:
         load(s, name, rows)
+    if "workers" in parts:
+        workers(systems[0], name, opclass)
     if "build" in parts:
         for s in systems:
             build(s, name, opclass, len(rows))
