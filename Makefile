@@ -11,7 +11,7 @@ MODULE_big = lakehouse
 PG_CONFIG ?= pg_config
 top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
-HOUSE = deps stage demo check lint lint-selftest unit installcheck tapcheck \
+HOUSE = deps stage demo check lint lint-selftest unit unit-arm installcheck tapcheck \
 	interop interop-jvm clients bench bench-vector fuzz tools coverage suite-pgvector \
 	coreregress coreisolation sqlsmith suite-contrib suite-django suite-sqlalchemy \
 	installcheck-assert installcheck-discard
@@ -34,7 +34,7 @@ PG_CPPFLAGS = -I$(top)src -DLH_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -fvisibility=hidden
 SHLIB_LINK  = -lzstd -lsnappy -llz4 -lz -ljansson
-EXTRA_CLEAN = $(OBJS:.o=.d) build/stage build/unit build/pure build/tools build/fuzz build/coverage
+EXTRA_CLEAN = $(OBJS:.o=.d) build/stage build/unit build/arm build/pure build/tools build/fuzz build/coverage
 
 # PGXS's own installcheck would need a running cluster; ours makes one.
 NO_INSTALLCHECK = 1

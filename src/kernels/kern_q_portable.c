@@ -48,6 +48,7 @@ lh_kern_q_portable(LhQuantKernels *kernels)
 void
 lh_quant_kernels_init(LhQuantKernels *kernels, uint32_t cpu)
 {
+	(void) cpu;					/* portable code only, where it is no x86 */
 	lh_kern_q_portable(kernels);
 #ifdef LH_KERN_X86
 	if (cpu & LH_CPU_AVX2)

@@ -42,6 +42,11 @@ probe() {
 	need "Perl module IPC::Run" libipc-run-perl perl -MIPC::Run -e1
 	need "Python 3.10 or newer with venv" python3-venv have_venv
 	need "nm" binutils command -v nm
+	if [ -n "${LH_WITH_ARM:-}" ]; then
+		need "a C compiler for ARM" gcc-aarch64-linux-gnu command -v "${ARM_CC:-aarch64-linux-gnu-gcc}"
+		need "a C library for ARM" libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/lib/libc.a
+		need "an emulator of ARM" qemu-user command -v qemu-aarch64
+	fi
 }
 
 # The server's version decides the headers' package, so the server comes first.

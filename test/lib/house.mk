@@ -15,10 +15,12 @@ PURE_LIBS := -lzstd -lsnappy -llz4 -lz -ljansson -lm
 PURE_CFLAGS := -std=gnu11 -Wall -Wextra -Isrc -g -DLH_VERSION='"test"'
 SANITIZE  := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 UNIT_SRCS := $(sort $(wildcard test/unit/*.c))
+ARM_CC    ?= aarch64-linux-gnu-gcc
+ARM_SRCS  := test/unit/main.c $(sort $(wildcard test/unit/kern_*.c src/base/*.c src/kernels/*.c))
 FUZZERS   := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 TOOLS     := $(patsubst test/tools/%.c,build/tools/%,$(sort $(wildcard test/tools/*.c)))
 
-.PHONY: $(HOUSE) all install uninstall clean distclean
+.PHONY: $(HOUSE) arm-deps all install uninstall clean distclean
 .DEFAULT_GOAL := check
 
 # Plain build goals named beside ours, as in "make all check".
@@ -100,6 +102,11 @@ build/unit/%.o: %.c
 	@echo "CC $@"
 	@$(CC) $(PURE_CFLAGS) -O1 $(SANITIZE) -MMD -MP -c $< -o $@
 
+build/arm/%.o: %.c | arm-deps
+	@mkdir -p $(@D)
+	@echo "CC $@"
+	@$(ARM_CC) $(PURE_CFLAGS) -O2 -MMD -MP -c $< -o $@
+
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "CC $@"
@@ -113,6 +120,10 @@ build/coverage/%.o: %.c
 build/unit/unit: $(UNIT_SRCS:%.c=build/unit/%.o) $(PURE_SRCS:%.c=build/unit/%.o)
 	@echo "link $@"
 	@$(CC) $(SANITIZE) $^ $(PURE_LIBS) -o $@
+
+build/arm/unit: $(ARM_SRCS:%.c=build/arm/%.o)
+	@echo "link $@"
+	@$(ARM_CC) -static $^ -lm -o $@
 
 build/coverage/unit: $(UNIT_SRCS:%.c=build/coverage/%.o) $(PURE_SRCS:%.c=build/coverage/%.o)
 	@echo "link $@"
@@ -128,12 +139,19 @@ build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(PURE_SRCS:%.c=build/fuzz/%.o)
 	@$(FUZZ_CC) $(SANITIZE) -fsanitize=fuzzer $^ $(PURE_LIBS) -o $@
 
 .SECONDARY:
--include $(shell find build/pure build/unit build/fuzz build/coverage -name '*.d' 2>/dev/null)
+-include $(shell find build/pure build/unit build/arm build/fuzz build/coverage -name '*.d' 2>/dev/null)
 
 tools: $(TOOLS)
 
 unit: build/unit/unit
 	test/lib/unit.sh $<
+
+# What is different on ARM, under an emulator.
+arm-deps:
+	LH_WITH_ARM=1 test/lib/deps.sh
+
+unit-arm: build/arm/unit
+	test/lib/unit.sh qemu-aarch64 build/arm/unit
 
 fuzz: $(FUZZERS:%=build/fuzz/%)
 	test/lib/fuzz.sh $(FUZZERS)
