@@ -131,6 +131,7 @@ extern bool lh_option_known(const char *name);
 extern void lh_option_validate(const char *name, const char *value);
 extern void lh_options_of(Relation rel, LhOptions *options);
 
+extern DefElem *lh_find_option(List *options, const char *name);	/* NULL: not there */
 extern bool lh_reloptions_have(Oid relid, const char *name);
 
 /* Takes our options out of pg_class.reloptions and returns them (DefElems). */

@@ -68,8 +68,8 @@ store_options(Oid relid, List *options)
 	CommandCounterIncrement();
 }
 
-static DefElem *
-find_option(List *options, const char *name)
+DefElem *
+lh_find_option(List *options, const char *name)
 {
 	ListCell   *lc;
 
@@ -91,7 +91,7 @@ lh_reloptions_have(Oid relid, const char *name)
 		return false;
 	reloptions = reloptions_of(tuple, &isnull);
 	if (!isnull)
-		found = find_option(untransformRelOptions(reloptions), name) != NULL;
+		found = lh_find_option(untransformRelOptions(reloptions), name) != NULL;
 	ReleaseSysCache(tuple);
 	return found;
 }
@@ -134,7 +134,7 @@ lh_reloptions_put(Oid relid, List *set, List *reset)
 		{
 			DefElem    *def = lfirst_node(DefElem, lc);
 
-			if (find_option(set, def->defname) == NULL && find_option(reset, def->defname) == NULL)
+			if (lh_find_option(set, def->defname) == NULL && lh_find_option(reset, def->defname) == NULL)
 				result = lappend(result, def);
 		}
 	}

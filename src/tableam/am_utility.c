@@ -122,17 +122,6 @@ take_options(List **options, bool check)
 	return ours;
 }
 
-static bool
-has_option(List *options, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, options)
-		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
-			return true;
-	return false;
-}
-
 /* Later settings of an option win, and RESET wins over all. */
 static List *
 settled_options(List *set, List *reset)
@@ -144,7 +133,7 @@ settled_options(List *set, List *reset)
 	foreach(lc, set)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
-		bool		overridden = has_option(reset, def->defname);
+		bool		overridden = lh_find_option(reset, def->defname) != NULL;
 
 		for_each_from(lc2, set, foreach_current_index(lc) + 1)
 			overridden |= strcmp(def->defname, lfirst_node(DefElem, lc2)->defname) == 0;
@@ -175,7 +164,7 @@ creates_ours(const CreateStmt *create)
 {
 	if (create->partspec != NULL)
 		return false;
-	if (create->relation->relpersistence == RELPERSISTENCE_UNLOGGED && has_option(create->options, MARK))
+	if (create->relation->relpersistence == RELPERSISTENCE_UNLOGGED && lh_find_option(create->options, MARK) != NULL)
 		return true;
 	if (create->accessMethod == NULL && create->partbound != NULL)
 	{
@@ -379,7 +368,7 @@ prepare_alteration(AlterTableStmt *stmt, Alteration *alteration)
 	alteration->relid = relid;
 	if (take_altered_options(stmt, alteration))
 		alteration->set = list_concat(lh_reloptions_take(relid), alteration->set);
-	alteration->wanted &= !has_option(alteration->reset, MARK);
+	alteration->wanted &= lh_find_option(alteration->reset, MARK) == NULL;
 	choose_access_method(stmt, alteration);
 	refuse_moving(relid, alteration->set, alteration->reset);
 	return true;
