@@ -125,6 +125,7 @@ extern bool lh_row_set_has(LhRowSet *set, uint64_t id);
 /* Ids from `first` on, ascending. */
 extern LhRowSetScan lh_row_set_scan(const LhRowSet *set, uint64_t first);
 extern bool lh_row_set_next(LhRowSetScan *scan, uint64_t *id);
+extern int64_t lh_row_set_take(LhRowSetScan *scan, uint64_t *ids, int64_t max);	/* how many there were */
 
 /* ---- growing byte buffer ---- */
 

@@ -265,3 +265,13 @@ lh_row_set_next(LhRowSetScan *scan, uint64_t *id)
 	}
 	return false;
 }
+
+int64_t
+lh_row_set_take(LhRowSetScan *scan, uint64_t *ids, int64_t max)
+{
+	int64_t		n = 0;
+
+	while (n < max && lh_row_set_next(scan, &ids[n]))
+		n++;
+	return n;
+}

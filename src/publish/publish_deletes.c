@@ -293,14 +293,13 @@ find_new(const LhIcebergCommit *commit, const LhRowSet *dead, LhRowSet *rows)
 static List *
 locate_next(Relation rel, List *files, LhRowSetScan *rows, bool *end)
 {
-	uint64	   *row_ids = palloc(sizeof(uint64) * MAX_FILE_ROWS);
-	bool	   *found = palloc(MAX_FILE_ROWS);
-	int64		n = 0;
+	int64		max = Min(rows->set->n, MAX_FILE_ROWS);
+	uint64	   *row_ids = palloc(sizeof(uint64) * max);
+	bool	   *found = palloc(max);
+	int64		n = lh_row_set_take(rows, row_ids, max);
 	List	   *places;
 
 	CHECK_FOR_INTERRUPTS();
-	while (n < MAX_FILE_ROWS && lh_row_set_next(rows, &row_ids[n]))
-		n++;
 	*end = n < MAX_FILE_ROWS;
 	/* what is in none of them was in the delta, and has gone from there */
 	places = lh_locate_rows(rel, files, row_ids, n, found);

@@ -114,16 +114,16 @@ check_tombstones(LhVerify *v, const LhRowSet *dead, LhRowSet *in_delta)
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "lakehouse verify tombstones", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	LhRowSetScan scan = lh_row_set_scan(dead, 0);
+	int64		max = Min(dead->n, LOCATED_ROWS);
 	int64		lost = 0;
 	int64		n;
 
 	do
 	{
-		uint64	   *ids = palloc(sizeof(uint64) * LOCATED_ROWS);
-		bool	   *found = palloc(LOCATED_ROWS);
+		uint64	   *ids = palloc(sizeof(uint64) * max);
+		bool	   *found = palloc(max);
 
-		for (n = 0; n < LOCATED_ROWS && lh_row_set_next(&scan, &ids[n]);)
-			n++;
+		n = lh_row_set_take(&scan, ids, max);
 		(void) lh_locate_rows(v->rel, v->current, ids, n, found);
 		for (int64 i = 0; i < n; i++)
 			if (!found[i] && !lh_row_set_has(in_delta, ids[i]) && lost++ == 0)
