@@ -1,7 +1,9 @@
 /*
  * database.c
  *	  Markers of the databases that may have lakehouse tables: empty files in
- *	  $PGDATA/pg_lakehouse, named by database OID.
+ *	  $PGDATA/pg_lakehouse, named by database OID.  Beside them, cloned-<OID>:
+ *	  a database has been made from that one; which of its transactions may
+ *	  have written what the clone reads.
  */
 #include "postgres.h"
 
@@ -10,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/transam.h"
 #include "common/file_perm.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
@@ -47,7 +50,7 @@ lake_marker_create(const char *name)
 	CloseTransientFile(fd);
 	fsync_fname(path, false);
 	fsync_fname(LAKE_MARKER_DIR, true);
-	lh_wal_log_marker(path, true);
+	lh_wal_log_marker(path, "");
 }
 
 /* Logged even if it is there: whoever made it may have died before that. */
@@ -69,7 +72,7 @@ lh_database_unmark(Oid database)
 	char		path[MAXPGPATH];
 
 	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/%u", database);
-	lh_wal_log_marker(path, false);
+	lh_wal_log_marker(path, NULL);
 	if (unlink(path) < 0 && errno != ENOENT)
 		ereport(LOG,
 				(errcode_for_file_access(),
@@ -88,27 +91,48 @@ marker_exists(const char *name)
 
 /*
  * A database made from this one reads its objects for ever: older versions
- * name them.
+ * name them.  They are those of transactions before the next one, as nobody
+ * can work in a database that is being copied.
  */
 void
 lh_database_mark_cloned(Oid database)
 {
-	char		name[32];
+	char		path[MAXPGPATH];
+	char		temp_path[MAXPGPATH];
+	char		text[32];
+	FILE	   *file;
 
-	snprintf(name, sizeof(name), "%u", database);
-	if (!marker_exists(name))
+	snprintf(path, sizeof(path), "%u", database);
+	if (!marker_exists(path))
 		return;					/* it has no lakehouse tables */
-	snprintf(name, sizeof(name), "cloned-%u", database);
-	lake_marker_create(name);
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/cloned-%u", database);
+	snprintf(temp_path, sizeof(temp_path), "%s.%d", path, MyProcPid);
+	snprintf(text, sizeof(text), UINT64_FORMAT "\n", U64FromFullTransactionId(ReadNextFullTransactionId()));
+	file = AllocateFile(temp_path, "w");
+	if (file == NULL || fputs(text, file) == EOF || FreeFile(file) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write file \"%s\": %m", temp_path)));
+	(void) durable_rename(temp_path, path, ERROR);
+	lh_wal_log_marker(path, text);
 }
 
-bool
-lh_database_was_cloned(Oid database)
+uint64
+lh_database_cloned_at(Oid database)
 {
-	char		name[32];
+	char		path[MAXPGPATH];
+	uint64		fxid;
+	FILE	   *file;
 
-	snprintf(name, sizeof(name), "cloned-%u", database);
-	return marker_exists(name);
+	snprintf(path, sizeof(path), LAKE_MARKER_DIR "/cloned-%u", database);
+	file = AllocateFile(path, "r");
+	if (file == NULL && errno == ENOENT)
+		return 0;
+	if (file == NULL || fscanf(file, UINT64_FORMAT, &fxid) != 1)
+		fxid = PG_UINT64_MAX;	/* all may be needed */
+	if (file != NULL)
+		FreeFile(file);
+	return fxid;
 }
 
 List *

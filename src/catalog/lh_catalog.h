@@ -152,7 +152,9 @@ extern void lh_database_mark(void);	/* this database; cheap when repeated */
 extern void lh_database_unmark(Oid database);
 extern List *lh_database_marked(void);	/* OIDs */
 extern void lh_database_mark_cloned(Oid database);	/* others may read its objects */
-extern bool lh_database_was_cloned(Oid database);
+
+/* Clones may read what transactions before this one wrote; 0: there is no clone. */
+extern uint64 lh_database_cloned_at(Oid database);
 
 /* ---- this cluster among its copies (incarnation.c) ---- */
 

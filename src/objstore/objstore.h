@@ -197,10 +197,10 @@ extern char *lh_location_to_catalog(const char *location);
 extern char *lh_location_from_catalog(const char *stored);
 
 /*
- * Logs that an empty file of ours in the data directory, no object, has been
- * made or is about to be removed.  path is relative.
+ * Logs that a small file of ours in the data directory, no object, has been
+ * written with that text, or is about to be removed (NULL).  path is relative.
  */
-extern void lh_wal_log_marker(const char *path, bool exists);
+extern void lh_wal_log_marker(const char *path, const char *text);
 
 /* ---- counters of this backend, ever growing ---- */
 

@@ -146,21 +146,23 @@ lh_wal_log_remove_dirs(const char *path)
 
 /* Markers travel whatever the settings say of objects. */
 void
-lh_wal_log_marker(const char *path, bool exists)
+lh_wal_log_marker(const char *path, const char *text)
 {
 	LhWalWrite	header = {0};
 	pg_crc32c	crc;
 
 	if (!lh_wal_registered || !XLogIsNeeded())
 		return;
-	if (!exists)
+	if (text == NULL)
 	{
 		insert_remove(path, InvalidTransactionId);
 		return;
 	}
+	header.size = strlen(text);
 	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, text, header.size);
 	FIN_CRC32C(crc);
 	header.crc = crc;
 	header.path_len = strlen(path);
-	insert_record(LH_WAL_WRITE, &header, sizeof(header), path, NULL, 0);
+	insert_record(LH_WAL_WRITE, &header, sizeof(header), path, text, header.size);
 }

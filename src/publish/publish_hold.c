@@ -286,9 +286,10 @@ call_with_database(Oid database, const Command *command)
 	PG_ENSURE_ERROR_CLEANUP(stop_holding, held);
 	{
 		end_publisher(database);
+		call_previous(command);
+		/* still locked, the copy not yet committed */
 		if (IsA(command->pstmt->utilityStmt, CreatedbStmt))
 			lh_database_mark_cloned(database);
-		call_previous(command);
 		if (IsA(command->pstmt->utilityStmt, DropdbStmt))
 		{
 			forget_work(database);

@@ -9,7 +9,8 @@
  * that wrote it; when that is over and the catalog has no row of the file,
  * nobody will ever refer to it.  Outside of the data directory, other
  * incarnations' objects are left alone (shared.c); inside, they are those of
- * our own past.
+ * our own past.  What was written before this database was last copied to
+ * another one (CREATE DATABASE ... TEMPLATE) stays: the copy's catalog names it.
  *
  * A transaction that wrote nothing but a file may leave no trace in the WAL, so
  * after a crash its id is given once more.  Then two transactions' files have
@@ -39,6 +40,16 @@ own_folder(void)
 	return psprintf("%s/%u", lh_store_default_location(), MyDatabaseId);
 }
 
+/* May a database that was made from this one read it? */
+static bool
+clone_may_need(const char *name)
+{
+	uint64		fxid;
+	int64		file_id;
+
+	return lh_data_file_parse(name, &fxid, &file_id) && fxid < lh_database_cloned_at(MyDatabaseId);
+}
+
 /* ---- dropped tables ---- */
 
 static void
@@ -47,8 +58,21 @@ remove_object(const LhObjectInfo *object, void *arg)
 	LhStore    *store = arg;
 
 	CHECK_FOR_INTERRUPTS();
-	if (lh_shared_may_remove(lh_store_location(store), object->name))
+	if (lh_shared_may_remove(lh_store_location(store), object->name) && !clone_may_need(object->name))
 		lh_store_remove(store, object->name, true);
+}
+
+/* A file that the catalog names; it may be of the database that this one was made from. */
+static void
+remove_named(const char *location, const char *name)
+{
+	uint64		fxid;
+	int64		file_id;
+
+	CHECK_FOR_INTERRUPTS();
+	if (lh_shared_may_remove(location, name) && lh_data_file_parse(name, &fxid, &file_id) &&
+		!clone_may_need(name))
+		lh_store_remove(lh_store_open(location), name, true);
 }
 
 /*
@@ -74,19 +98,15 @@ remove_objects(const LhGarbage *garbage, bool published)
 		{
 			LhFile	   *file = lfirst(lc);
 
-			CHECK_FOR_INTERRUPTS();
-			if (strcmp(file->location, garbage->location) == 0 &&
-				lh_shared_may_remove(file->location, file->name))
-				lh_store_remove(store, file->name, true);
+			if (strcmp(file->location, garbage->location) == 0)
+				remove_named(file->location, file->name);
 		}
 		foreach(lc, lh_delete_list_table(&garbage->table_uuid, GetActiveSnapshot()))
 		{
 			LhDeleteFile *file = lfirst(lc);
 
-			CHECK_FOR_INTERRUPTS();
-			if (strcmp(file->location, garbage->location) == 0 &&
-				lh_shared_may_remove(file->location, file->name))
-				lh_store_remove(store, file->name, true);
+			if (strcmp(file->location, garbage->location) == 0)
+				remove_named(file->location, file->name);
 		}
 	}
 	if (own || published)
@@ -141,6 +161,7 @@ typedef struct Orphans
 	List	   *names;			/* of objects that may be orphans */
 	List	   *file_ids;		/* int64 pointers, NULL: a temporary file */
 	FullTransactionId horizon;	/* transactions before it are over */
+	uint64		cloned_at;		/* what was written before it, a clone may read */
 	bool		is_private;		/* nobody but us and our past writes there */
 	bool		metadata_too;
 } Orphans;
@@ -176,7 +197,8 @@ note_orphan(const LhObjectInfo *object, void *arg)
 	}
 	else if (orphans->metadata_too && strstr(object->name, "/metadata/") != NULL)
 		;
-	else if (!lh_data_file_parse(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon))
+	else if (!lh_data_file_parse(object->name, &fxid, &file_id) || !is_over(fxid, orphans->horizon) ||
+			 fxid < orphans->cloned_at)
 		return;
 	old = MemoryContextSwitchTo(orphans->cxt);
 	if (!object->is_temp)
@@ -224,6 +246,7 @@ list_orphans(LhStore *store, bool metadata_too, Orphans *orphans)
 	orphans->is_private = lh_location_is_private(lh_store_location(store));
 	orphans->metadata_too = metadata_too;
 	orphans->horizon = full_xid_of(snapshot->xmin);
+	orphans->cloned_at = lh_database_cloned_at(MyDatabaseId);
 	UnregisterSnapshot(snapshot);
 	lh_store_list(store, "", note_orphan, orphans);
 }
@@ -269,7 +292,7 @@ sweep_without_catalog(void)
 	list_orphans(store, true, &orphans);
 	/* after the listing, and what has been committed by now */
 	InvalidateSystemCaches();
-	if (lh_catalog_exists() || lh_database_was_cloned(MyDatabaseId) || !orphans.is_private)
+	if (lh_catalog_exists() || orphans.cloned_at != 0 || !orphans.is_private)
 		return;
 	foreach(lc, orphans.names)
 	{
@@ -345,7 +368,7 @@ lh_sweep_databases(void)
 		Oid			database = lfirst_oid(lc);
 
 		if (!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)) &&
-			!lh_database_was_cloned(database))
+			lh_database_cloned_at(database) == 0)
 		{
 			LhStore    *store = lh_store_open(psprintf("%s/%u", root, database));
 

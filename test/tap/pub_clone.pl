@@ -64,13 +64,44 @@ sql('postgres', 'DROP DATABASE last');
 for (1 .. 300) { last if !-d $node->data_dir . "/lakehouse/$last"; usleep(100_000); }
 ok(!-d $node->data_dir . "/lakehouse/$last", 'its own goes with it');
 
-# what the template drops, the clone keeps
-sql('original', 'DROP TABLE t');
+# what the template drops, clones keep, whether they have published it anew or not
+sub swept
+{
+	my ($db) = @_;
+	return $node->poll_query_until($db, 'SELECT count(*) = 0 FROM lakehouse.lake_garbage');
+}
+
+sql('postgres', 'CREATE DATABASE untouched TEMPLATE original');
+my $files = 'SELECT count(*) FROM lakehouse.files f, pg_stat_file(replace(f.path, $$file://$$, $$$$), true) s WHERE s.size IS NOT NULL';
+my ($whole) = sql('untouched', $files);
+sql('original', 'CREATE TABLE later (a int) USING lakehouse', 'INSERT INTO later VALUES (1)');
+sql('original', "SELECT lakehouse.publish('later')");
+my $later = sql('original', "SELECT path FROM lakehouse.files WHERE table_name = 'later'::regclass") =~ s{^file://}{}r;
+ok(-e $later, 'a table that no clone has');
+sql('original', 'DROP TABLE t, later');
+ok(swept('original'), 'what was dropped is swept');
+ok(!-e $later, 'what no clone has goes');
+$node->restart;
 sql('original', 'CREATE TABLE other (a int) USING lakehouse');
 sql('original', "SELECT lakehouse.publish('other')");
-my $gone = sql('clone', 'SELECT path FROM lakehouse.files WHERE removed_version IS NOT NULL LIMIT 1') =~ s{^file://}{}r;
-for (1 .. 600) { last if !-e $gone; usleep(100_000); }
-ok(!-e $gone, "the template's objects are gone");
+is(sql('untouched', $files), $whole, 'what a clone has stays');
+is(sql('untouched', 'SELECT count(*), sum(a) FROM t'), '21|231', 'its rows');
+is(sql('untouched', "SELECT * FROM lakehouse.verify('t') WHERE kind <> 'catalog'"), '', 'which verify() finds well');
+is(sql('clone', 'SELECT count(*) FROM t TABLESAMPLE lakehouse.as_of_version(1)'), '20', 'and its old version');
+
+# a location of the user's choice: files of template and clone lie side by side
+my $place = PostgreSQL::Test::Utils::tempdir();
+sql('original', "CREATE TABLE placed (a int) USING lakehouse WITH (location = 'file://$place', publish = '1h')");
+sql('original', 'SET lakehouse.bulk_threshold = 0', 'INSERT INTO placed SELECT generate_series(1, 100)');
+sql('postgres', 'CREATE DATABASE beside TEMPLATE original');
+sql('beside', 'DROP TABLE placed');
+ok(swept('beside'), 'the clone has dropped its table');
+is(sql('original', 'SELECT count(*), sum(a) FROM placed'), '100|5050', 'the template has its rows still');
+sql('postgres', 'CREATE DATABASE another TEMPLATE original');
+sql('original', 'DROP TABLE placed');
+ok(swept('original'), 'the template has dropped its own');
+is(sql('another', 'SELECT count(*), sum(a) FROM placed'), '100|5050', 'the other clone has its rows still');
+sql('postgres', "DROP DATABASE $_") for qw(untouched beside another);
 is(sql('clone', 'SELECT count(*), sum(a) FROM t'), '22|331', 'the clone has its rows still');
 sql('clone', 'INSERT INTO t VALUES (5)');
 sql('clone', "SELECT lakehouse.publish('t')");
