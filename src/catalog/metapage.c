@@ -45,7 +45,7 @@
  *     40    8  row ids below this are covered by WAL
  *     48    8  full transaction id of the VACUUM FULL or CLUSTER that made it; 0 none
  *     56    4  database, and
- *     60    4  relation file that the page was written for: a copy is logged anew
+ *     60    4  relation file that the page was logged for: a copy is logged anew
  *     64    8  full transaction id that last removed dead rows for good; 0 none
  *     72    8  row ids below this are settled, see lh_metapage_settle()
  *     80    8  row ids below this will be when all transactions before
@@ -278,20 +278,25 @@ lh_row_ids_end(Relation rel)
 	return end;
 }
 
-/* WAL-logs the page as it is, with all ids below logged_row_id used up. */
+/*
+ * WAL-logs the page as it is, with all ids below logged_row_id used up.  A new
+ * file of wal_level = minimal is logged at commit, by others and with the exact
+ * counter: then nothing is logged ahead.
+ */
 static void
 log_metapage(Relation rel, Buffer buffer, uint64 next_row_id)
 {
 	MetaPageDisk *meta = PageGetMeta(BufferGetPage(buffer));
+	bool		logged = RelationNeedsWAL(rel);
 
 	START_CRIT_SECTION();
 	meta->next_row_id = meta->logged_row_id;
-	meta->database = rel->rd_node.dbNode;
-	meta->file = rel->rd_node.relNode;
+	meta->database = logged ? rel->rd_node.dbNode : InvalidOid;
+	meta->file = logged ? rel->rd_node.relNode : InvalidOid;
 	/* pages of an earlier version end before the last fields, which are 0 there */
 	((PageHeader) BufferGetPage(buffer))->pd_lower = (char *) (meta + 1) - (char *) BufferGetPage(buffer);
 	MarkBufferDirty(buffer);
-	if (RelationNeedsWAL(rel))
+	if (logged)
 		log_newpage_buffer(buffer, true);
 	meta->next_row_id = next_row_id;
 	END_CRIT_SECTION();
@@ -517,7 +522,8 @@ lh_row_ids_reserve(Relation rel, uint64 n)
 	/*
 	 * After a checkpoint has begun, the last record may be before its redo
 	 * point and not be replayed: log again.  Likewise in a copy of the page (SET
-	 * TABLESPACE, CREATE DATABASE), whose WAL record has the exact counter.
+	 * TABLESPACE, CREATE DATABASE) and in what a commit has logged, as those
+	 * WAL records have the exact counter.
 	 */
 	if (next > meta->logged_row_id || !is_for(meta, rel) ||
 		(RelationNeedsWAL(rel) && PageGetLSN(page) <= GetRedoRecPtr()))
