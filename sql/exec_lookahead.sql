@@ -3,6 +3,9 @@ SET work_mem = '4MB';
 SET lakehouse.bulk_threshold = 0;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/lib/plan.psql'
+\i :file
 CREATE FUNCTION entries(t regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	n bigint;
@@ -10,12 +13,8 @@ BEGIN
 	EXECUTE format('SELECT count(*) FROM %s', (SELECT reltoastrelid::regclass FROM pg_class WHERE oid = t)) INTO n;
 	RETURN n;
 END $$;
-CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query;
-END $$;
 CREATE FUNCTION looks_ahead(query text) RETURNS bool LANGUAGE sql AS
-	'SELECT bool_or(line LIKE ''%LakehouseLookahead%'') FROM plan_of(query) line';
+	'SELECT bool_or(line LIKE ''%LakehouseLookahead%'') FROM plan(query) line';
 CREATE TABLE la (a int, b text) USING lakehouse;
 INSERT INTO la SELECT i, 'row ' || i FROM generate_series(0, 9999) i;
 ANALYZE la;
@@ -23,7 +22,7 @@ EXPLAIN (COSTS OFF, VERBOSE) DELETE FROM la WHERE a % 2 = 0;
 EXPLAIN (COSTS OFF, VERBOSE) DELETE FROM la x USING la y WHERE x.a = y.a + 1 RETURNING x.b, y.b;
 -- ten blocks have one entry each, however many rows they lose
 BEGIN;
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) DELETE FROM la WHERE a % 2 = 0;
+SELECT plan('DELETE FROM la WHERE a % 2 = 0', ', ANALYZE, TIMING off, SUMMARY off, BUFFERS off');
 SELECT entries('la'), (SELECT count(*) FROM la);
 SET LOCAL work_mem = '64kB';
 DELETE FROM la WHERE a % 10 = 1;
@@ -54,4 +53,4 @@ DROP TRIGGER asks ON la;
 CREATE TRIGGER before BEFORE DELETE ON la FOR EACH ROW EXECUTE FUNCTION nothing();
 SELECT looks_ahead('DELETE FROM la WHERE a < 5000');
 DROP TABLE la;
-DROP FUNCTION entries, looks_ahead, plan_of, anything, nothing;
+DROP FUNCTION entries, looks_ahead, plan, anything, nothing;

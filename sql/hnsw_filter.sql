@@ -1,6 +1,9 @@
 -- With a filter and LIMIT k there are k rows, as long as k exist; pgvector's behaviour without.
 SET client_min_messages = warning;
 SET jit = off;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/lib/plan.psql'
+\i :file
 CREATE TABLE t (i int, grp int, v vector(40));
 INSERT INTO t SELECT i, i % 100, (SELECT array_agg((hashint8(i::int8 * 100003 + k) % 10007)::float4 / 10007 ORDER BY k) FROM generate_series(1, 40) k)
 	FROM generate_series(1, 2000) i;
@@ -11,7 +14,7 @@ SET enable_seqscan = off;
 SET enable_sort = off;
 SET hnsw.ef_search = 10;
 
-EXPLAIN (COSTS off) SELECT i FROM t WHERE grp = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 10;
+SELECT plan('SELECT i FROM t WHERE grp = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 10');
 SELECT count(*), bool_and(grp = 3) FROM (SELECT grp FROM t WHERE grp = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 10) a;
 SELECT count(*) FROM (SELECT grp FROM t WHERE grp = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 100) a;
 -- more than there are
@@ -77,7 +80,7 @@ SELECT tab, filter, k, count(*), min(answered) AS answered, max(answered) = min(
 RESET cpu_tuple_cost;
 -- an index on the filter column
 CREATE INDEX t_rare ON t (rare);
-EXPLAIN (COSTS off) SELECT i FROM t WHERE rare = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 5;
+SELECT plan('SELECT i FROM t WHERE rare = 3 ORDER BY v <-> (SELECT v FROM t WHERE i = 1) LIMIT 5');
 -- for each row of something, and once more
 SET enable_seqscan = off;
 SELECT q, array_length(a, 1) AS n, a[1] = q AS self FROM (VALUES (9), (11), (13), (9)) v(q),
@@ -87,4 +90,4 @@ PREPARE near(int, int) AS SELECT i FROM l WHERE half = $2 ORDER BY v <-> point($
 EXECUTE near(9, 1);
 EXECUTE near(10, 0);
 DROP TABLE t, l;
-DROP FUNCTION point(int, int), way;
+DROP FUNCTION plan, point(int, int), way;

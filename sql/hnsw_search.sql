@@ -1,6 +1,9 @@
 -- Nearest neighbours by index against exact ones, for every type, distance and kind of code.
 SET client_min_messages = warning;
 SET jit = off;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/lib/plan.psql'
+\i :file
 CREATE FUNCTION noise(seed int, n int) RETURNS float4[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i) FROM generate_series(1, n) i $$;
 
@@ -72,9 +75,9 @@ RESET hnsw.iterative_scan;
 RESET hnsw.ef_search;
 
 -- Not for other orders, nor without one.
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5) LIMIT 1;
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <=> (SELECT v FROM t WHERE i = 5) LIMIT 1;
-EXPLAIN (COSTS off) SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5), v <-> (SELECT v FROM t WHERE i = 6) LIMIT 1;
+SELECT plan('SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5) LIMIT 1');
+SELECT plan('SELECT i FROM t ORDER BY v <=> (SELECT v FROM t WHERE i = 5) LIMIT 1');
+SELECT plan('SELECT i FROM t ORDER BY v <-> (SELECT v FROM t WHERE i = 5), v <-> (SELECT v FROM t WHERE i = 6) LIMIT 1');
 RESET enable_seqscan;
 
 -- More dimensions than pgvector indexes.
@@ -146,4 +149,4 @@ SELECT count(*) FILTER (WHERE found <= exact) >= 75 AS past_equals
 			(SELECT max(d) FROM (SELECT w.v <-> q.v AS d FROM equals w ORDER BY w.v <-> q.v LIMIT 10) a) AS found
 		FROM (SELECT spot(i) AS v FROM generate_series(100001, 100100) i OFFSET 0) q) a;
 DROP TABLE data, t, b, wide, r, equals;
-DROP FUNCTION noise, recall, try, spot;
+DROP FUNCTION plan, noise, recall, try, spot;

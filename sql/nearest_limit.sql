@@ -3,6 +3,9 @@
 -- what sorting gives.
 SET client_min_messages = warning;
 SET jit = off;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/lib/plan.psql'
+\i :file
 CREATE FUNCTION noise(seed int, n int) RETURNS vector LANGUAGE sql IMMUTABLE AS
 $$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i)::vector FROM generate_series(1, n) i $$;
 CREATE TABLE h (i int, grp int, v vector(24)) USING heap;
@@ -41,7 +44,7 @@ SET work_mem = '64kB';
 SELECT t, differs(format('EXECUTE near_%s(5, 1200, 20)', t), 'EXECUTE all_h(5, 1200, 20)') AS differs FROM (VALUES ('h'), ('l')) t(t);
 RESET work_mem;
 -- a limit that a query finds
-EXPLAIN (COSTS off) SELECT i FROM h ORDER BY v <-> '[1,2]' LIMIT (SELECT 2);
+SELECT plan('SELECT i FROM h ORDER BY v <-> ''[1,2]'' LIMIT (SELECT 2)');
 SELECT count(*) FROM (SELECT i FROM h ORDER BY v <-> noise(3, 24) LIMIT (SELECT grp FROM l WHERE i = 5)) a;
 SELECT g, (SELECT count(*) FROM (SELECT i FROM h WHERE i > g ORDER BY v <-> noise(3, 24) LIMIT (SELECT g)) a) FROM generate_series(2, 4) g;
 -- one that changes is the server's
@@ -196,7 +199,7 @@ CREATE INDEX part_v ON part USING hnsw (v vector_l2_ops) WHERE grp = 3;
 ANALYZE part;
 SET enable_seqscan = off;
 EXPLAIN (COSTS off) SELECT i FROM part WHERE grp = 3 ORDER BY v <-> '[1,2,3]' LIMIT 5;
-EXPLAIN (COSTS off) SELECT i FROM part WHERE grp = 3 AND i % 2 = 1 ORDER BY v <-> '[1,2,3]' LIMIT 5;
+SELECT plan('SELECT i FROM part WHERE grp = 3 AND i % 2 = 1 ORDER BY v <-> ''[1,2,3]'' LIMIT 5');
 RESET enable_seqscan;
 SET cpu_operator_cost = 1;
 SELECT count(*), bool_and(grp = 3) FROM (SELECT grp FROM part WHERE grp = 3 AND i % 4 = 3 ORDER BY v <-> '[1,2,3]' LIMIT 50) a;
@@ -219,4 +222,4 @@ SELECT count(*) FROM (SELECT i FROM far WHERE i % 4000 = 8 ORDER BY v <-> '[0,2,
 SELECT look(3);
 SELECT count(DISTINCT near), min(cardinality(near)) FROM found;
 DROP TABLE far, found;
-DROP FUNCTION look;
+DROP FUNCTION plan, look;

@@ -2,6 +2,9 @@
 -- heap and lakehouse tables, with NULL, NaN, toasted values and filters.
 SET client_min_messages = warning;
 SET jit = off;
+\getenv sources PG_ABS_SRCDIR
+\set file :sources '/sql/lib/plan.psql'
+\i :file
 CREATE FUNCTION noise(seed int, n int) RETURNS float4[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT array_agg((hashint8(seed::int8 * 100003 + i) % 10007)::float4 / 10007 ORDER BY i) FROM generate_series(1, n) i $$;
 
@@ -15,7 +18,7 @@ INSERT INTO l SELECT * FROM h;
 ANALYZE h;
 ANALYZE l;
 
-EXPLAIN (COSTS off) SELECT i FROM h ORDER BY v <-> (SELECT v FROM h WHERE i = 1) LIMIT 10;
+SELECT plan('SELECT i FROM h ORDER BY v <-> (SELECT v FROM h WHERE i = 1) LIMIT 10');
 EXPLAIN (COSTS off) SELECT i FROM l WHERE grp = 3 ORDER BY '[1,2]'::vector <=> v::vector OFFSET 3 LIMIT 10;
 
 -- The distances of the nearest, with the node and by sorting.
@@ -148,10 +151,10 @@ BEGIN;
 SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1 FOR UPDATE;
 UPDATE h SET i = -i WHERE i IN (SELECT i FROM h ORDER BY v <-> '[5,1,2]' LIMIT 1) RETURNING i;
 ROLLBACK;
-EXPLAIN (COSTS off, VERBOSE) SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 2;
+SELECT plan('SELECT i, 1 - (v <-> ''[5,1,2]'') AS s FROM h WHERE i > 1 ORDER BY v <-> ''[5,1,2]'' LIMIT 2', ', VERBOSE');
 SELECT i, 1 - (v <-> '[5,1,2]') AS s FROM h WHERE i > 1 ORDER BY v <-> '[5,1,2]' LIMIT 1;
 DROP TABLE h;
-DROP FUNCTION noise, differs, taken;
+DROP FUNCTION plan, noise, differs, taken;
 
 -- equally near rows come as a scan finds them
 CREATE TABLE near_ties (id int, v vector(2)) USING heap;
