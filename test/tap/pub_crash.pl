@@ -103,11 +103,7 @@ for my $round (1 .. 3)
 	Lakehouse::kill_postmaster($node);
 	eval { $writer->finish };
 	# a backend goes on until it asks for something: it holds the shared memory so long
-	for (1 .. 300)
-	{
-		last if $node->start(fail_ok => 1);
-		usleep(100_000);
-	}
+	Lakehouse::start_killed($node);
 	committed();
 	is(sql("SELECT count(*) FROM (SELECT i / 100 FROM t WHERE batch = $n GROUP BY 1 HAVING count(*) <> 30) x"), 0,
 		"postmaster killed, round $round: no half transaction");
