@@ -36,7 +36,9 @@ typedef struct LhDatabaseSlot
 	TimestampTz started_at;		/* when it was registered */
 	int			held;			/* >0: no worker may be started */
 	TimestampTz start_after;	/* no worker before: the last one failed */
+	int			failed_starts;	/* since one came up */
 	bool		look_at_all;	/* every table may have something to publish */
+	bool		sweep;			/* there may be files of aborted transactions */
 	int			n_pending;
 	Oid			pending[LH_MAX_PENDING];
 } LhDatabaseSlot;
@@ -86,7 +88,9 @@ extern LhPublishShared *lh_publish_shared;
 /* publish_shmem.c; the lock must be held where said */
 extern void lh_publish_shmem_init(void);
 extern LhDatabaseSlot *lh_database_slot(Oid database, bool create); /* exclusive lock */
+extern bool lh_slot_has_work(const LhDatabaseSlot *slot);	/* lock */
 extern void lh_publish_wake(LhDatabaseSlot *slot);	/* lock */
+extern void lh_publish_ask_to_sweep(void);
 extern void lh_failure_set(Oid relid, int failures, TimestampTz retry_at, const char *error);
 extern void lh_failure_clear(Oid relid);
 

@@ -10,7 +10,8 @@
  * Commands that lock a table without waiting for others, LOCK ... NOWAIT and
  * VACUUM (FULL, SKIP_LOCKED), do wait for the publisher: it is no session that
  * anybody knows of, and soon done.  COMMIT PREPARED is seen here too: it runs no
- * callback of ours, so all tables are looked at.
+ * callback of ours, so all tables are looked at.  After ROLLBACK PREPARED,
+ * there may be files to remove.
  */
 #include "postgres.h"
 
@@ -139,6 +140,7 @@ forget_work(Oid database)
 	{
 		slot->n_pending = 0;
 		slot->look_at_all = false;
+		slot->sweep = false;
 	}
 	LWLockRelease(lh_publish_shared->lock);
 }
@@ -300,6 +302,12 @@ call_with_database(Oid database, const Command *command)
 	stop_holding(0, held);
 }
 
+static bool
+is_end_of_prepared(Node *stmt, TransactionStmtKind kind)
+{
+	return IsA(stmt, TransactionStmt) && ((TransactionStmt *) stmt)->kind == kind;
+}
+
 static void
 utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
@@ -307,8 +315,8 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 {
 	Command		command = {pstmt, query, read_only_tree, context, params, env, dest, qc};
 	Node	   *stmt = pstmt->utilityStmt;
-	bool		commit_prepared = IsA(stmt, TransactionStmt) &&
-		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+	bool		commit_prepared = is_end_of_prepared(stmt, TRANS_STMT_COMMIT_PREPARED);
+	bool		rollback_prepared = is_end_of_prepared(stmt, TRANS_STMT_ROLLBACK_PREPARED);
 	Oid			database = InvalidOid;
 	List	   *relids = NIL;
 
@@ -325,6 +333,8 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		call_previous(&command);
 	if (commit_prepared)
 		look_at_all();
+	if (rollback_prepared)
+		lh_publish_ask_to_sweep();
 }
 
 /* A dropped database's objects are swept by the publisher of another. */

@@ -98,7 +98,7 @@ start_workers(void)
 		LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 		if (OidIsValid(slot->database) && slot->worker_pid == 0 &&
 			(!slot->starting || TimestampDifferenceExceeds(slot->started_at, GetCurrentTimestamp(), LOST_START_MS)) &&
-			slot->held == 0 && (slot->n_pending > 0 || slot->look_at_all))
+			slot->held == 0 && lh_slot_has_work(slot))
 		{
 			if (slot->start_after > GetCurrentTimestamp())
 				all_started = false;

@@ -4,7 +4,8 @@
  *	  for it, what failed.
  *
  * Committing backends add their tables to their database's slot and set a
- * latch; that is all the publisher costs a commit.  What is lost here (a
+ * latch; that is all the publisher costs a commit.  Those that abort and leave
+ * files say so.  What is lost here (a
  * crash, a full list, COMMIT PREPARED) is found again by looking at all
  * tables of the database.
  */
@@ -51,6 +52,12 @@ startup_hook(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+bool
+lh_slot_has_work(const LhDatabaseSlot *slot)
+{
+	return slot->n_pending > 0 || slot->look_at_all || slot->sweep;
+}
+
 LhDatabaseSlot *
 lh_database_slot(Oid database, bool create)
 {
@@ -65,7 +72,7 @@ lh_database_slot(Oid database, bool create)
 		/* an idle slot can be taken over */
 		if (free_slot == NULL && (slot->database == InvalidOid ||
 								  (slot->worker_pid == 0 && !slot->starting && slot->held == 0 &&
-								   slot->n_pending == 0 && !slot->look_at_all)))
+								   !lh_slot_has_work(slot))))
 			free_slot = slot;
 	}
 	if (!create || free_slot == NULL)
@@ -139,12 +146,33 @@ hand_over_dirty(void)
 	LWLockRelease(lh_publish_shared->lock);
 }
 
+void
+lh_publish_ask_to_sweep(void)
+{
+	LhDatabaseSlot *slot;
+
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	slot = lh_database_slot(MyDatabaseId, true);
+	if (slot != NULL && !slot->sweep)
+	{
+		slot->sweep = true;
+		lh_publish_wake(slot);
+	}
+	LWLockRelease(lh_publish_shared->lock);
+}
+
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && lh_dirty_any() && lh_publish_shared != NULL &&
-		OidIsValid(MyDatabaseId))
-		hand_over_dirty();
+	bool		committed = event == XACT_EVENT_COMMIT;
+
+	if (lh_publish_shared != NULL && OidIsValid(MyDatabaseId))
+	{
+		if (committed && lh_dirty_any())
+			hand_over_dirty();
+		if ((committed || event == XACT_EVENT_ABORT) && lh_dirty_files_lost(committed))
+			lh_publish_ask_to_sweep();
+	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		lh_dirty_forget();
 }

@@ -40,7 +40,9 @@
 #define MAX_LOCK_WAIT_MS	500
 #define MAX_RETRY_MS		60000
 #define IDLE_EXIT_MS		10000
-#define FAILED_START_MS		2000
+#define FAILED_START_MS		2000	/* doubled up to a minute */
+#define MAX_FAILED_STARTS	5
+#define SWEEP_SHARE			20		/* sweeping after aborts takes a 20th of the time */
 #define SOON_MS				2000
 
 /* A table that has, or may have, something to publish. */
@@ -56,6 +58,7 @@ typedef struct Job
 
 static HTAB *jobs;
 static LhDatabaseSlot *my_slot;
+static TimestampTz sweep_due = 0;
 
 PGDLLEXPORT void lh_worker_main(Datum arg);
 
@@ -80,9 +83,11 @@ leave_slot(int code, Datum arg)
 	if (code != 0)
 	{
 		my_slot->look_at_all = true;
-		my_slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), FAILED_START_MS);
+		my_slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   FAILED_START_MS << my_slot->failed_starts);
+		my_slot->failed_starts = Min(my_slot->failed_starts + 1, MAX_FAILED_STARTS);
 	}
-	if (lh_publish_shared->launcher_latch != NULL && (my_slot->look_at_all || my_slot->n_pending > 0))
+	if (lh_publish_shared->launcher_latch != NULL && lh_slot_has_work(my_slot))
 		SetLatch(lh_publish_shared->launcher_latch);
 	LWLockRelease(lh_publish_shared->lock);
 	ConditionVariableBroadcast(&lh_publish_shared->changed);
@@ -225,14 +230,33 @@ begin_job(Oid relid)
 	LWLockRelease(lh_publish_shared->lock);
 }
 
+/* Files of aborted transactions. */
 static void
+sweep_orphans(void)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz end;
+
+	try_sweep(lh_sweep_orphans);
+	end = GetCurrentTimestamp();
+	sweep_due = end + (end - start) * SWEEP_SHARE;
+}
+
+/* Returns when a sweep is due that has to wait, or PG_INT64_MAX. */
+static TimestampTz
 collect_jobs(void)
 {
 	bool		all;
+	bool		sweep;
+	bool		sweep_later;
 
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 	all = my_slot->look_at_all;
+	sweep = all || (my_slot->sweep && sweep_due <= GetCurrentTimestamp());
 	my_slot->look_at_all = false;
+	if (sweep)
+		my_slot->sweep = false;
+	sweep_later = my_slot->sweep;
 	take_pending();
 	for (int i = 0; i < LH_MAX_REQUESTS; i++)
 	{
@@ -252,9 +276,11 @@ collect_jobs(void)
 	{
 		look_at_all_tables();
 		try_sweep(lh_sweep_dropped);
-		try_sweep(lh_sweep_orphans);
 		try_sweep(lh_sweep_databases);
 	}
+	if (sweep)
+		sweep_orphans();
+	return sweep_later ? sweep_due : PG_INT64_MAX;
 }
 
 static void
@@ -478,7 +504,7 @@ may_exit(void)
 	bool		idle;
 
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
-	idle = my_slot->n_pending == 0 && !my_slot->look_at_all;
+	idle = !lh_slot_has_work(my_slot);
 	/* from here on a commit wakes the launcher */
 	if (idle)
 		my_slot->worker_latch = NULL;
@@ -523,6 +549,9 @@ lh_worker_main(Datum arg)
 
 	enter_slot(DatumGetObjectId(arg));
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
+	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
+	my_slot->failed_starts = 0;
+	LWLockRelease(lh_publish_shared->lock);
 
 	fix_settings();
 
@@ -535,14 +564,15 @@ lh_worker_main(Datum arg)
 	for (;;)
 	{
 		TimestampTz next;
+		TimestampTz sweep;
 		long		timeout = IDLE_EXIT_MS;
 		int			events;
 
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 		ResetLatch(MyLatch);
-		collect_jobs();
-		next = run_due_jobs();
+		sweep = collect_jobs();
+		next = Min(run_due_jobs(), sweep);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

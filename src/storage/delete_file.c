@@ -148,6 +148,7 @@ lh_delete_file_write(Relation rel, const LhIdentity *identity, List *dead)
 			  &error, file->name);
 	MemoryContextDelete(scratch_cxt);
 	file->byte_count = lh_upload_bytes(upload);
+	lh_dirty_file_written();
 	lh_upload_finish(upload);
 	file->entry->path = lh_store_uri(lh_store_open(file->location), file->name);
 	file->entry->file_size = file->byte_count;

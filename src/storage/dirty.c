@@ -1,6 +1,7 @@
 /*
  * dirty.c
- *	  Tables that the running transaction has written or altered.
+ *	  What the running transaction leaves to the publisher: tables that it has
+ *	  written or altered, and files that nobody will know.
  *
  * A superset is enough (a rolled-back savepoint's tables stay): the publisher
  * looks at what is committed.
@@ -13,6 +14,8 @@
 #include "storage/lh_storage.h"
 
 static List *dirty = NIL;		/* in TopTransactionContext */
+static bool files_written = false;
+static bool files_lost = false; /* by a subtransaction that aborted */
 
 void
 lh_dirty_add(Oid relid)
@@ -40,7 +43,26 @@ lh_dirty_relations(void)
 }
 
 void
+lh_dirty_file_written(void)
+{
+	files_written = true;
+}
+
+void
+lh_dirty_subxact_aborted(void)
+{
+	files_lost |= files_written;
+}
+
+bool
+lh_dirty_files_lost(bool committed)
+{
+	return committed ? files_lost : files_written;
+}
+
+void
 lh_dirty_forget(void)
 {
 	dirty = NIL;
+	files_written = files_lost = false;
 }

@@ -208,6 +208,7 @@ lh_file_writer_finish(LhFileWriter *writer)
 	lh_report(lh_pq_writer_close(writer->pq, &meta, &error), &error, writer->file->name);
 	writer->file->byte_count = lh_upload_bytes(writer->upload);
 	LH_FAULT_POINT("file-finish");
+	lh_dirty_file_written();
 	lh_upload_finish(writer->upload);
 	LH_FAULT_POINT("file-finished");
 

@@ -712,6 +712,9 @@ extern List *lh_delete_file_read(const LhDeleteFile *file);
 extern void lh_dirty_add(Oid relid);
 extern bool lh_dirty_any(void);
 extern List *lh_dirty_relations(void);	/* OIDs, in the transaction's memory */
+extern void lh_dirty_file_written(void);	/* a data or delete file */
+extern void lh_dirty_subxact_aborted(void);
+extern bool lh_dirty_files_lost(bool committed);	/* may there be files without a catalog row? */
 extern void lh_dirty_forget(void);
 
 #endif							/* LH_STORAGE_H */

@@ -229,6 +229,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		lh_statement_subxact_end(subid, parent, false);
+		lh_dirty_subxact_aborted();
 		lh_deltas_forget(subid);
 		lh_file_cache_end(false);
 		lh_own_dead_forget(false);
