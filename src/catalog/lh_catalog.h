@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "access/transam.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -77,6 +78,9 @@ extern void lh_metapage_check_snapshot(Relation rel, Snapshot snapshot);
  */
 extern void lh_metapage_note_removal(Relation rel);
 extern bool lh_metapage_removed_since(Relation rel, TransactionId horizon);
+
+/* Of an id that is not after the next one: it is of this epoch or of the one before. */
+extern FullTransactionId lh_full_xid(TransactionId xid);
 
 /*
  * The full transaction id of who last took files out of the table; 0 nobody.

@@ -387,6 +387,17 @@ read_word(Relation rel, size_t offset)
 	return word;
 }
 
+FullTransactionId
+lh_full_xid(TransactionId xid)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
+}
+
 /* Whose commit we have seen has written it before. */
 uint64
 lh_metapage_change(Relation rel)

@@ -211,18 +211,6 @@ note_orphan(const LhObjectInfo *object, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* xid is not after the next one, so it is of this epoch or of the one before. */
-static FullTransactionId
-full_xid_of(TransactionId xid)
-{
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint32		epoch = EpochFromFullTransactionId(next);
-
-	if (xid > XidFromFullTransactionId(next))
-		epoch--;
-	return FullTransactionIdFromEpochAndXid(epoch, xid);
-}
-
 /*
  * Outside of the data directory, a copy of this cluster may need a file of a
  * table that we have dropped: its claim stands in the table's folder.
@@ -245,7 +233,7 @@ list_orphans(LhStore *store, bool metadata_too, Orphans *orphans)
 	orphans->cxt = CurrentMemoryContext;
 	orphans->is_private = lh_location_is_private(lh_store_location(store));
 	orphans->metadata_too = metadata_too;
-	orphans->horizon = full_xid_of(snapshot->xmin);
+	orphans->horizon = lh_full_xid(snapshot->xmin);
 	orphans->cloned_at = lh_database_cloned_at(MyDatabaseId);
 	UnregisterSnapshot(snapshot);
 	lh_store_list(store, "", note_orphan, orphans);

@@ -41,21 +41,13 @@ place_of(int64 storage_id, uint64 row_id)
 	return &places[(row_id ^ (uint64) storage_id) & (PLACES - 1)];
 }
 
-/* Of a transaction that was running lately. */
-static uint64
-full_xid(TransactionId xid)
-{
-	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-
-	return next - (uint32) ((TransactionId) next - xid);
-}
-
 void
 lh_dead_row_note(Relation rel, uint64 row_id, TransactionId xid)
 {
 	int64		storage_id = lh_storage_id(rel);
 
-	*place_of(storage_id, row_id) = (DeadRow) {storage_id, row_id, TransactionIdIsNormal(xid) ? full_xid(xid) : 0, 0};
+	*place_of(storage_id, row_id) = (DeadRow) {storage_id, row_id,
+		TransactionIdIsNormal(xid) ? U64FromFullTransactionId(lh_full_xid(xid)) : 0, 0};
 }
 
 void

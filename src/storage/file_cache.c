@@ -32,6 +32,7 @@ struct LhCachedFile
 {
 	MemoryContext cxt;			/* NULL: a free place */
 	LhFile	   *file;
+	uint64		xid;			/* full id of the transaction that wrote its catalog row */
 	uint64		change;			/* of the metapage, when the catalog was asked */
 	bool		own;			/* file of this transaction, */
 	bool		aborted;		/* a subtransaction of which has aborted */
@@ -52,14 +53,14 @@ drop(LhCachedFile *entry)
 static bool
 sees(Snapshot snapshot, const LhCachedFile *entry)
 {
-	LhFile	   *file = entry->file;
+	TransactionId xmin = entry->file->xmin;
 
 	if (!IsMVCCSnapshot(snapshot) || entry->own)
 		return !IsMVCCSnapshot(snapshot);
-	/* it must not come round again while it is remembered; older snapshots of ours come before RecentXmin */
-	if (TransactionIdIsNormal(file->xmin) && TransactionIdPrecedes(file->xmin, TransactionXmin))
-		file->xmin = FrozenTransactionId;
-	return !TransactionIdIsNormal(file->xmin) || !XidInMVCCSnapshot(file->xmin, snapshot);
+	/* the id comes round again only when nobody can have a snapshot from before it */
+	return !TransactionIdIsNormal(xmin) ||
+		U64FromFullTransactionId(ReadNextFullTransactionId()) - entry->xid >= PG_INT32_MAX ||
+		!XidInMVCCSnapshot(xmin, snapshot);
 }
 
 /* A snapshot of a serializable transaction must have the catalog note what it reads. */
@@ -167,6 +168,7 @@ lh_file_cache_put(const LhFile *file, Snapshot snapshot, uint64 change)
 	fresh.cxt = cxt;
 	fresh.file = lh_file_copy(file);
 	fresh.file->footer = memcpy(palloc(VARSIZE(footer)), footer, VARSIZE(footer));
+	fresh.xid = U64FromFullTransactionId(lh_full_xid(file->xmin));
 	fresh.change = change;
 	fresh.own = TransactionIdIsCurrentTransactionId(file->xmin);
 	fresh.used = ++tick;

@@ -8,7 +8,8 @@
  * of their insertion.  (Files whose ranges of ids overlap break the order.)  A
  * serial scan walks the units in either direction; the processes of a parallel
  * scan draw them from a shared counter.  All processes see the same units,
- * because they list files with the same snapshot and sort them.
+ * because they list files with the same snapshot and sort them; and none asks
+ * whether the delta is empty, as somebody may be writing to it.
  *
  * A caller that knows its columns beforehand says so in hints: their chunks
  * are then fetched together, those of the next row group while this one is
@@ -51,7 +52,7 @@ struct LhRowScan
 	LhRowScanShared *shared;
 	const LhScanHints *hints;	/* NULL: none */
 	List	   *files;
-	bool		with_delta;		/* it has entries, or had when the scan began */
+	bool		with_delta;		/* it has entries, or had when the scan began; or it may */
 	bool		want_dead;
 	LhRowRange	range;			/* no other rows are wanted */
 	bool		prepared;		/* units are known */
@@ -117,7 +118,8 @@ lh_row_scan_begin(Relation rel, Snapshot snapshot, LhRowScanShared *shared)
 	scan->snapshot = snapshot;
 	scan->shared = shared;
 	scan->files = lh_file_list(identity.storage_id, false, snapshot);
-	scan->with_delta = !lh_delta_is_empty(rel);
+	/* by what no other process can find different: units are drawn by their number */
+	scan->with_delta = shared != NULL ? lh_delta_exists(rel) : !lh_delta_is_empty(rel);
 	MemoryContextSwitchTo(old);
 	return scan;
 }
