@@ -33,9 +33,9 @@ typedef struct LhDatabaseSlot
 	pid_t		worker_pid;		/* 0: none runs */
 	Latch	   *worker_latch;
 	bool		starting;		/* registered, not there yet */
-	TimestampTz started_at;		/* when it was registered */
+	int64		started_at;		/* when it was registered, by lh_publish_clock() */
 	int			held;			/* >0: no worker may be started */
-	TimestampTz start_after;	/* no worker before: the last one failed */
+	int64		start_after;	/* no worker before: the last one failed */
 	int			failed_starts;	/* since one came up */
 	bool		look_at_all;	/* every table may have something to publish */
 	bool		sweep;			/* there may be files of aborted transactions */
@@ -86,9 +86,11 @@ typedef struct LhPublishShared
 extern LhPublishShared *lh_publish_shared;
 
 /* publish_shmem.c; the lock must be held where said */
+extern int64 lh_publish_clock(void);	/* milliseconds; nobody sets it back */
 extern void lh_publish_shmem_init(void);
 extern LhDatabaseSlot *lh_database_slot(Oid database, bool create); /* exclusive lock */
 extern bool lh_slot_has_work(const LhDatabaseSlot *slot);	/* lock */
+extern void lh_slot_add(LhDatabaseSlot *slot, Oid relid);	/* exclusive lock */
 extern void lh_publish_wake(LhDatabaseSlot *slot);	/* lock */
 extern void lh_publish_ask_to_sweep(void);
 extern void lh_failure_set(Oid relid, int failures, TimestampTz retry_at, const char *error);
@@ -102,6 +104,7 @@ typedef struct LhPublication
 	char	   *location;		/* of what was published, for the hint */
 	char	   *metadata_name;
 	char	   *previous_name;	/* metadata that it follows; NULL: none */
+	bool		log_hint;		/* even if it is right: who wrote it may have died before he logged it */
 	pg_uuid_t	table_uuid;
 	List	   *expired;		/* objects that it made superfluous */
 } LhPublication;

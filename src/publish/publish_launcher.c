@@ -97,15 +97,15 @@ start_workers(void)
 
 		LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 		if (OidIsValid(slot->database) && slot->worker_pid == 0 &&
-			(!slot->starting || TimestampDifferenceExceeds(slot->started_at, GetCurrentTimestamp(), LOST_START_MS)) &&
+			(!slot->starting || lh_publish_clock() - slot->started_at >= LOST_START_MS) &&
 			slot->held == 0 && lh_slot_has_work(slot))
 		{
-			if (slot->start_after > GetCurrentTimestamp())
+			if (slot->start_after > lh_publish_clock())
 				all_started = false;
 			else
 			{
 				slot->starting = true;
-				slot->started_at = GetCurrentTimestamp();
+				slot->started_at = lh_publish_clock();
 				database = slot->database;
 			}
 		}

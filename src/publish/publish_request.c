@@ -54,7 +54,7 @@ post_request(Oid relid)
 		request->relid = relid;
 		/* a worker must be there to collect it */
 		if (slot->worker_pid == 0)
-			slot->look_at_all = true;
+			lh_slot_add(slot, relid);
 		lh_publish_wake(slot);
 	}
 	LWLockRelease(lh_publish_shared->lock);
@@ -78,7 +78,7 @@ drop_request(int code, Datum arg)
 
 /* Makes sure that somebody will look at the request. */
 static bool
-worker_is_there(void)
+worker_is_there(Oid relid)
 {
 	LhDatabaseSlot *slot;
 	bool		there;
@@ -89,7 +89,7 @@ worker_is_there(void)
 	if (slot != NULL)
 	{
 		if (!there)
-			slot->look_at_all = true;
+			lh_slot_add(slot, relid);
 		lh_publish_wake(slot);
 	}
 	LWLockRelease(lh_publish_shared->lock);
@@ -151,7 +151,7 @@ wait_for(LhRequest *request, Oid relid)
 		{
 			check_deadlock(relid);
 			now = GetCurrentTimestamp();
-			if (worker_is_there())
+			if (worker_is_there(relid))
 				seen = now;
 			else if (TimestampDifferenceExceeds(seen, now, NO_WORKER_MS))
 				ereport(ERROR,

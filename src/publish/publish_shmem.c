@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
@@ -50,6 +51,15 @@ startup_hook(void)
 		ConditionVariableInit(&lh_publish_shared->changed);
 	}
 	LWLockRelease(AddinShmemInitLock);
+}
+
+int64
+lh_publish_clock(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MILLISEC(now);
 }
 
 bool
@@ -100,6 +110,17 @@ is_pending(const LhDatabaseSlot *slot, Oid relid)
 	return false;
 }
 
+void
+lh_slot_add(LhDatabaseSlot *slot, Oid relid)
+{
+	if (slot->look_at_all || is_pending(slot, relid))
+		return;
+	if (slot->n_pending < LH_MAX_PENDING)
+		slot->pending[slot->n_pending++] = relid;
+	else
+		slot->look_at_all = true;
+}
+
 /* Does a running worker know of all of them, and has begun with none? */
 static bool
 all_pending(void)
@@ -131,16 +152,7 @@ hand_over_dirty(void)
 	if (slot != NULL)
 	{
 		foreach(lc, lh_dirty_relations())
-		{
-			Oid			relid = lfirst_oid(lc);
-
-			if (slot->look_at_all || is_pending(slot, relid))
-				continue;
-			if (slot->n_pending < LH_MAX_PENDING)
-				slot->pending[slot->n_pending++] = relid;
-			else
-				slot->look_at_all = true;
-		}
+			lh_slot_add(slot, lfirst_oid(lc));
 		lh_publish_wake(slot);
 	}
 	LWLockRelease(lh_publish_shared->lock);

@@ -42,7 +42,8 @@
 #define IDLE_EXIT_MS		10000
 #define FAILED_START_MS		2000	/* doubled up to a minute */
 #define MAX_FAILED_STARTS	5
-#define SWEEP_SHARE			20		/* sweeping after aborts takes a 20th of the time */
+#define UPKEEP_SHARE		20		/* to look at all tables, and to sweep, takes a 20th of the time */
+#define MAX_LOOK_WAIT_MS	10000
 #define SOON_MS				2000
 
 /* A table that has, or may have, something to publish. */
@@ -52,13 +53,13 @@ typedef struct Job
 	bool		pending;
 	bool		waited_for;		/* a request is running */
 	int			failures;
-	TimestampTz due;			/* not before */
-	TimestampTz last_published;
+	int64		due;			/* not before; by lh_publish_clock() */
 } Job;
 
 static HTAB *jobs;
 static LhDatabaseSlot *my_slot;
-static TimestampTz sweep_due = 0;
+static int64 look_due = 0;
+static int64 sweep_due = 0;
 
 PGDLLEXPORT void lh_worker_main(Datum arg);
 
@@ -83,8 +84,7 @@ leave_slot(int code, Datum arg)
 	if (code != 0)
 	{
 		my_slot->look_at_all = true;
-		my_slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   FAILED_START_MS << my_slot->failed_starts);
+		my_slot->start_after = lh_publish_clock() + (FAILED_START_MS << my_slot->failed_starts);
 		my_slot->failed_starts = Min(my_slot->failed_starts + 1, MAX_FAILED_STARTS);
 	}
 	if (lh_publish_shared->launcher_latch != NULL && lh_slot_has_work(my_slot))
@@ -148,13 +148,14 @@ try_sweep(void (*sweep) (void))
 }
 
 static void
-set_hint(const LhTable *table)
+set_hint(const LhTable *table, bool log_hint)
 {
 	LhPublication published = {0};
 
 	published.location = table->location;
 	published.metadata_name = table->metadata_name;
 	published.table_uuid = table->table_uuid;
+	published.log_hint = log_hint;
 	lh_publish_hint(&published);
 }
 
@@ -162,6 +163,7 @@ set_hint(const LhTable *table)
 static void
 look_at_all_tables(void)
 {
+	static bool first = true;	/* after a crash, perhaps */
 	Relation	pg_class;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -189,9 +191,10 @@ look_at_all_tables(void)
 			LhTable    *table = lfirst(lc);
 
 			if (table->database_id == MyDatabaseId)
-				set_hint(table);
+				set_hint(table, first);
 		}
 	}
+	first = false;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -204,8 +207,8 @@ look_at_all_tables(void)
 static void
 take_pending(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz soon = TimestampTzPlusMilliseconds(now, SOON_MS);
+	int64		now = lh_publish_clock();
+	int64		soon = now + SOON_MS;
 	int			n = my_slot->n_pending;
 
 	my_slot->n_pending = 0;
@@ -230,33 +233,29 @@ begin_job(Oid relid)
 	LWLockRelease(lh_publish_shared->lock);
 }
 
-/* Files of aborted transactions. */
-static void
-sweep_orphans(void)
-{
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz end;
-
-	try_sweep(lh_sweep_orphans);
-	end = GetCurrentTimestamp();
-	sweep_due = end + (end - start) * SWEEP_SHARE;
-}
-
-/* Returns when a sweep is due that has to wait, or PG_INT64_MAX. */
-static TimestampTz
+/*
+ * Takes over what others want.  Who commits by COMMIT PREPARED wants us to look
+ * at all tables each time, who aborts may want us to sweep: such upkeep waits
+ * in proportion to what it took the last time.  Returns when it is due, or
+ * PG_INT64_MAX.
+ */
+static int64
 collect_jobs(void)
 {
+	int64		start = lh_publish_clock();
+	int64		due = PG_INT64_MAX;
 	bool		all;
 	bool		sweep;
-	bool		sweep_later;
 
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
-	all = my_slot->look_at_all;
-	sweep = all || (my_slot->sweep && sweep_due <= GetCurrentTimestamp());
-	my_slot->look_at_all = false;
-	if (sweep)
-		my_slot->sweep = false;
-	sweep_later = my_slot->sweep;
+	all = my_slot->look_at_all && look_due <= start;
+	sweep = all || (my_slot->sweep && sweep_due <= start);
+	my_slot->look_at_all &= !all;
+	my_slot->sweep &= !sweep;
+	if (my_slot->look_at_all)
+		due = look_due;
+	if (my_slot->sweep)
+		due = Min(due, sweep_due);
 	take_pending();
 	for (int i = 0; i < LH_MAX_REQUESTS; i++)
 	{
@@ -279,8 +278,13 @@ collect_jobs(void)
 		try_sweep(lh_sweep_databases);
 	}
 	if (sweep)
-		sweep_orphans();
-	return sweep_later ? sweep_due : PG_INT64_MAX;
+	{
+		try_sweep(lh_sweep_orphans);
+		sweep_due = lh_publish_clock() + (lh_publish_clock() - start) * UPKEEP_SHARE;
+		if (all)
+			look_due = Min(sweep_due, lh_publish_clock() + MAX_LOOK_WAIT_MS);
+	}
+	return due;
 }
 
 static void
@@ -345,16 +349,18 @@ static void
 job_failed(Job *job, ErrorData *error)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			wait;
 
 	if (is_about_locks(error))
 	{
 		/* somebody alters the table: those who wait go on waiting */
-		job->due = TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS);
+		job->due = lh_publish_clock() + LOCKED_RETRY_MS;
 		return;
 	}
 	job->failures++;
-	job->due = TimestampTzPlusMilliseconds(now, Min(MAX_RETRY_MS, FIRST_RETRY_MS << Min(job->failures - 1, 10)));
-	lh_failure_set(job->relid, job->failures, job->due, error->message);
+	wait = Min(MAX_RETRY_MS, FIRST_RETRY_MS << Min(job->failures - 1, 10));
+	job->due = lh_publish_clock() + wait;
+	lh_failure_set(job->relid, job->failures, TimestampTzPlusMilliseconds(now, wait), error->message);
 	answer_requests(job->relid, NULL, error->sqlerrcode, error->message);
 	job->waited_for = false;
 }
@@ -427,8 +433,7 @@ run_job(Job *job)
 			try_sweep(lh_sweep_dropped);
 		job->pending = job->waited_for = false;
 		job->failures = 0;
-		job->last_published = GetCurrentTimestamp();
-		job->due = TimestampTzPlusMilliseconds(job->last_published, interval);
+		job->due = lh_publish_clock() + interval;
 		lh_failure_clear(job->relid);
 		if (exists)
 			answer_requests(job->relid, &published, 0, NULL);
@@ -476,10 +481,10 @@ list_jobs(int *n)
 }
 
 /* Runs what is due; returns when the next job is, or PG_INT64_MAX. */
-static TimestampTz
+static int64
 run_due_jobs(void)
 {
-	TimestampTz next = PG_INT64_MAX;
+	int64		next = PG_INT64_MAX;
 	int			n;
 	Job		  **list = list_jobs(&n);
 
@@ -490,7 +495,7 @@ run_due_jobs(void)
 		CHECK_FOR_INTERRUPTS();
 		if (!job->pending)
 			continue;
-		if (job->due <= GetCurrentTimestamp())
+		if (job->due <= lh_publish_clock())
 			run_job(job);		/* may remove this entry */
 		else
 			next = Min(next, job->due);
@@ -563,16 +568,16 @@ lh_worker_main(Datum arg)
 
 	for (;;)
 	{
-		TimestampTz next;
-		TimestampTz sweep;
+		int64		next;
+		int64		upkeep;
 		long		timeout = IDLE_EXIT_MS;
 		int			events;
 
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 		ResetLatch(MyLatch);
-		sweep = collect_jobs();
-		next = Min(run_due_jobs(), sweep);
+		upkeep = collect_jobs();
+		next = Min(run_due_jobs(), upkeep);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
@@ -580,7 +585,7 @@ lh_worker_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		if (next != PG_INT64_MAX)
-			timeout = Min(timeout, Max(1, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next)));
+			timeout = Min(timeout, Max(1, next - lh_publish_clock()));
 		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						   timeout, PG_WAIT_EXTENSION);
 		if ((events & WL_TIMEOUT) && next == PG_INT64_MAX && may_exit())

@@ -150,20 +150,13 @@ warn_of_others(const char *location, const char *hint)
 }
 
 static bool
-may_replace_hint(LhStore *store, const LhPublication *published, const char *wanted)
+may_replace_hint(const LhPublication *published, const char *hint)
 {
-	int64		len;
-	char	   *hint;
-
-	if (lh_location_is_private(published->location))
-		return true;
-	hint = lh_store_read_all(store, HINT_NAME, MAX_HINT_BYTES, true, &len);
-	if (hint == NULL || lh_object_is_ours(hint) ||
+	if (lh_location_is_private(published->location) || hint == NULL || lh_object_is_ours(hint) ||
 		(published->previous_name != NULL && strcmp(hint, hint_of(published->previous_name)) == 0) ||
 		is_known(&published->table_uuid, hint))
 		return true;
-	if (strcmp(hint, wanted) != 0)
-		warn_of_others(published->location, hint);
+	warn_of_others(published->location, hint);
 	return false;
 }
 
@@ -172,8 +165,11 @@ lh_publish_hint(const LhPublication *published)
 {
 	LhStore    *store = lh_store_open(published->location);
 	char	   *wanted = hint_of(published->metadata_name);
+	int64		len;
+	char	   *hint = lh_store_read_all(store, HINT_NAME, MAX_HINT_BYTES, true, &len);
+	bool		is_right = hint != NULL && strcmp(hint, wanted) == 0;
 
 	lh_shared_claim(published->location);
-	if (may_replace_hint(store, published, wanted))
+	if (is_right ? published->log_hint : may_replace_hint(published, hint))
 		lh_store_put(store, HINT_NAME, wanted, strlen(wanted), true);
 }

@@ -28,6 +28,7 @@ lh_verify_rows(LhVerify *v, void *unused)
 	int64		expected = lh_row_count(v->rel, v->snapshot);
 	int64		twice = 0;
 	int64		found = 0;
+	uint64		last = 0;
 	LhRowSet	ids;
 
 	lh_palloc_row_set(&ids);
@@ -38,6 +39,7 @@ lh_verify_rows(LhVerify *v, void *unused)
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
 		row_id = lh_tid_to_row_id(&slot->tts_tid);
+		last = Max(last, row_id);
 		found++;
 		if (!lh_row_set_add(&ids, row_id) && twice++ == 0)
 			lh_finding(v, "row id", name, "row id " UINT64_FORMAT " occurs more than once", row_id);
@@ -45,6 +47,10 @@ lh_verify_rows(LhVerify *v, void *unused)
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	lh_check_row_set(&ids);
+	/* the counter never goes back, so now is as good as then */
+	if (found > 0 && last >= lh_row_ids_end(v->rel))
+		lh_finding(v, "row id", name, "row id " UINT64_FORMAT " has yet to be given: the next one is " UINT64_FORMAT,
+				   last, lh_row_ids_end(v->rel));
 	if (found != expected)
 		lh_finding(v, "count", name, "a scan finds " INT64_FORMAT " rows, catalog and delta count " INT64_FORMAT,
 				   found, expected);

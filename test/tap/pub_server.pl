@@ -82,9 +82,12 @@ is(versions('p', 'rows'), '101', 'and published');
 is(versions('q', 'rows'), '100', 'also of a table made there');
 sql(q{ROLLBACK PREPARED 'two'}, q{SELECT lakehouse.publish('p')});
 is(sql('SELECT count(*), sum(a) FROM p'), '101|5151', 'rolled back');
+sub hint_file { return join ' ', (Time::HiRes::stat(sql(q{SELECT lakehouse.metadata_location('q')}) =~ s{^file://(.*)/.*}{$1/version-hint.text}r))[1, 9]; }
+my $hint = hint_file();
 sql('BEGIN', 'INSERT INTO p VALUES (999)', q{PREPARE TRANSACTION 'woken'}, q{COMMIT PREPARED 'woken'});
 ok($node->poll_query_until('postgres', "SELECT rows = 102 FROM lakehouse.versions WHERE table_name = 'p'::regclass ORDER BY version DESC LIMIT 1"),
 	'COMMIT PREPARED wakes the publisher by itself');
+is(hint_file(), $hint, 'which leaves the hint of another table as it is');
 
 # ---- many small commits, then a fast stop in the middle ----
 

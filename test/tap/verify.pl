@@ -182,6 +182,30 @@ for my $part (1 .. 8)
 	rename("$path{data}.kept", $path{data}) or die;
 }
 
+# ---- the metapage ----
+
+# With some bytes of it others, while the server is down; they are put back.
+sub finds_in_metapage
+{
+	my ($pattern, $what, $at, $bytes) = @_;
+	my $path = $node->data_dir . '/' . sql("SELECT pg_relation_filepath('t')");
+
+	$node->stop;
+	my $page = read_file($path);
+	my $changed = $page;
+	substr($changed, 24 + $at, length $bytes) = $bytes;
+	write_file($path, $changed);
+	$node->start;
+	like(($node->psql('postgres', $FINDINGS))[1] . ($node->psql('postgres', $FINDINGS))[2], $pattern, "finds $what");
+	$node->stop;
+	write_file($path, $page);
+	$node->start;
+	return;
+}
+
+finds_in_metapage(qr/^row id: t: row id \d+ has yet to be given/m, 'a row-id counter that has gone back', 32, pack('Q<', 100));
+finds_in_metapage(qr/metapage of lakehouse table "t" is not valid/, 'a metapage that is none', 0, "\0" x 8);
+
 # ---- and afterwards ----
 
 is(findings(), '', 'all is well again');
