@@ -66,6 +66,10 @@ check('start');
 
 # ---- the publisher dies at each step ----
 
+# A session of a server that may go down meanwhile, or has done so before psql has read what to do.
+my $dying = sub {
+	eval { $node->psql('postgres', join(";\n", "SET lakehouse.debug_fail_at = ''", @_, "SELECT lakehouse.publish('t')")) };
+};
 my $n = 6000;
 for my $point (qw(publish-file-cataloged publish-delta-moved publish-manifest-written publish-manifest-written:2
 	publish-list-written publish-metadata-written publish-commit publish-committed upload.published upload.done compact-rewritten))
@@ -76,14 +80,13 @@ for my $point (qw(publish-file-cataloged publish-delta-moved publish-manifest-wr
 
 	Lakehouse::arm($node, "$name:" . ($pass // 1) . ':kill');
 	usleep(200_000);
-	both(sub { $node->psql('postgres', join(";\n", "SET lakehouse.debug_fail_at = ''", @_, "SELECT lakehouse.publish('t')")) }, @dml);
+	both($dying, @dml);
 	for (1 .. 20)
 	{
 		last if !-e $node->data_dir . '/postmaster.pid';
 		# compaction may have nothing to do yet: give it something
 		last if $name ne 'compact-rewritten';
-		both(sub { $node->psql('postgres', join(";\n", "SET lakehouse.debug_fail_at = ''", @_, "SELECT lakehouse.publish('t')")) },
-			"DELETE FROM T WHERE hashint4(id + $_) % 5 = 0");
+		both($dying, "DELETE FROM T WHERE hashint4(id + $_) % 5 = 0");
 	}
 	ok(Lakehouse::wait_down($node), "publisher killed at $point");
 	Lakehouse::start($node);
