@@ -214,12 +214,15 @@ on_the_way(const char *name, const char *prefix)
 	return strncmp(name, prefix, Min(strlen(name), strlen(prefix))) == 0;
 }
 
-static bool
-ends_in(const char *name, const char *suffix)
+/* Of <name>.tmp-<pid>-<n>. */
+static int
+temp_pid(const char *name)
 {
-	size_t		len = strlen(name);
+	const char *p = NULL;
 
-	return len >= strlen(suffix) && strcmp(name + len - strlen(suffix), suffix) == 0;
+	while ((name = strstr(name, ".tmp-")) != NULL)
+		p = name += strlen(".tmp-");
+	return atoi(p);
 }
 
 static void
@@ -230,9 +233,10 @@ report_object(const Walk *walk, const char *name, const struct stat *st)
 		.size = st->st_size,
 		.mtime = time_t_to_timestamptz(st->st_mtime),
 		.is_temp = lh_name_is_temp(name),
-		.is_replay = ends_in(name, LH_REPLAY_SUFFIX),
 	};
 
+	if (info.is_temp)
+		info.temp_pid = temp_pid(name);
 	walk->callback(&info, walk->arg);
 }
 

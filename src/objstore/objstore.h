@@ -141,7 +141,7 @@ typedef struct LhObjectInfo
 	int64		size;
 	TimestampTz mtime;
 	bool		is_temp;		/* an upload in progress, or left by a crash */
-	bool		is_replay;		/* a temporary one of replay, on a former standby */
+	int			temp_pid;		/* whose upload; 0: of replay, on a former standby */
 } LhObjectInfo;
 
 typedef void (*LhListCallback) (const LhObjectInfo *object, void *arg);

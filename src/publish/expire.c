@@ -27,9 +27,9 @@
 
 #define MAX_LIST_BYTES		(INT64CONST(256) << 20)
 
-/* Paths of the manifests in a snapshot's list, in the current context. */
-static List *
-manifests_of(const LhIceSnapshot *snapshot, LhStore *store)
+/* Paths of the manifests in a snapshot's list, in the current context; false if the list is gone. */
+static bool
+manifests_of(const LhIceSnapshot *snapshot, LhStore *store, List **paths)
 {
 	LhAlloc		alloc = lh_palloc_alloc(CurrentMemoryContext);
 	const char *name = lh_store_name_of_uri(store, snapshot->manifest_list);
@@ -38,16 +38,16 @@ manifests_of(const LhIceSnapshot *snapshot, LhStore *store)
 	LhError		error;
 	int64		len;
 	char	   *data;
-	List	   *paths = NIL;
 
+	*paths = NIL;
 	data = name != NULL ? lh_store_read_all(store, name, MAX_LIST_BYTES, true, &len) : NULL;
 	if (data == NULL)
-		return NIL;
+		return false;
 	lh_arena_init(&arena, &alloc);
 	lh_report(lh_ice_manifest_list_read((const uint8_t *) data, len, &arena, &list, &error), &error, name);
 	for (int i = 0; i < list.n_manifests; i++)
-		paths = lappend(paths, makeString(pstrdup(list.manifests[i].path)));
-	return paths;
+		*paths = lappend(*paths, makeString(pstrdup(list.manifests[i].path)));
+	return true;
 }
 
 static List *
@@ -69,6 +69,8 @@ lh_expire_metadata(LhIceMetadata *metadata, LhStore *store, int64 now_ms)
 	MemoryContext cxt;
 	int64	   *ids;
 	List	   *kept;
+	List	   *expired;
+	bool		known;
 	List	   *gone = NIL;
 	List	   *names = NIL;
 	ListCell   *lc;
@@ -79,14 +81,16 @@ lh_expire_metadata(LhIceMetadata *metadata, LhStore *store, int64 now_ms)
 	cxt = AllocSetContextCreate(caller, "lakehouse expiry", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(cxt);
 	ids = palloc(sizeof(int64) * EXPIRED_AT_ONCE);
-	kept = manifests_of(&metadata->snapshots[EXPIRED_AT_ONCE], store);
+	/* if it cannot be known what is kept, no manifest goes */
+	known = manifests_of(&metadata->snapshots[EXPIRED_AT_ONCE], store, &kept);
 	for (int i = 0; i < EXPIRED_AT_ONCE; i++)
 	{
 		const LhIceSnapshot *snapshot = &metadata->snapshots[i];
 
 		ids[i] = snapshot->snapshot_id;
-		foreach(lc, manifests_of(snapshot, store))
-			if (!list_member(kept, lfirst(lc)))
+		(void) manifests_of(snapshot, store, &expired);
+		foreach(lc, expired)
+			if (known && !list_member(kept, lfirst(lc)))
 				gone = list_append_unique(gone, lfirst(lc));
 		names = add_name(names, store, snapshot->manifest_list, caller);
 	}

@@ -75,6 +75,7 @@ typedef struct LhFailure
 
 typedef struct LhPublishShared
 {
+	TimestampTz started_at;		/* never changes */
 	LWLock	   *lock;			/* protects everything below */
 	ConditionVariable changed;	/* a request or a worker changed its state */
 	Latch	   *launcher_latch; /* NULL: no launcher */

@@ -47,6 +47,7 @@ startup_hook(void)
 	if (!found)
 	{
 		memset(lh_publish_shared, 0, sizeof(LhPublishShared));
+		lh_publish_shared->started_at = GetCurrentTimestamp();
 		lh_publish_shared->lock = &(GetNamedLWLockTranche("lakehouse publisher"))->lock;
 		ConditionVariableInit(&lh_publish_shared->changed);
 	}

@@ -569,6 +569,8 @@ lh_publish_finish(const LhPublication *published)
 	LhStore    *store = lh_store_open(published->location);
 	ListCell   *lc;
 
+	/* synchronous_commit may be off; what others see must not be lost in a crash */
+	XLogFlush(XactLastCommitEnd);
 	lh_publish_hint(published);
 	if (published->expired == NIL || lh_shared_with_others(published->location))
 		return;

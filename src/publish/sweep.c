@@ -178,6 +178,17 @@ is_over(uint64 fxid, FullTransactionId horizon)
 		!TransactionIdIsInProgress((TransactionId) fxid);
 }
 
+/*
+ * Uploads of before the server's start, or start after a crash, cannot go on,
+ * nor can replay.  The clock may have been set back since.
+ */
+static bool
+is_abandoned(const LhObjectInfo *temp)
+{
+	return temp->temp_pid == 0 ||
+		(temp->mtime < lh_publish_shared->started_at && BackendPidGetProc(temp->temp_pid) == NULL);
+}
+
 static void
 note_orphan(const LhObjectInfo *object, void *arg)
 {
@@ -191,8 +202,7 @@ note_orphan(const LhObjectInfo *object, void *arg)
 		return;
 	if (object->is_temp)
 	{
-		/* uploads of before this server's start cannot go on, nor can replay */
-		if (object->mtime >= PgStartTime && !object->is_replay)
+		if (!is_abandoned(object))
 			return;
 	}
 	else if (orphans->metadata_too && strstr(object->name, "/metadata/") != NULL)

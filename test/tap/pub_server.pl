@@ -116,6 +116,29 @@ sql(q{SELECT lakehouse.publish('c')});
 is(versions('c', 'rows'), $n, 'and nothing is lost');
 is(sql(q{SELECT count(*) FROM c TABLESAMPLE lakehouse.as_of_version((SELECT max(version) FROM lakehouse.versions WHERE table_name = 'c'::regclass))}), $n, 'nor double');
 
+# ---- synchronous_commit = off: no version that others have seen is lost ----
+
+$node->append_conf('postgresql.conf', "synchronous_commit = off\nwal_writer_delay = 10s\nrestart_after_crash = on\n");
+$node->restart;
+sql('CREATE TABLE async (a int) USING lakehouse', 'INSERT INTO async VALUES (1)');
+sql(q{SELECT lakehouse.publish('async')}) for 1 .. 2;
+sql('INSERT INTO async VALUES (2)');
+my $seen = sql(q{SELECT lakehouse.publish('async'); SELECT lakehouse.metadata_location('async')}) =~ s{^.*file://}{}sr;
+my $shown = $seen =~ s{/[^/]*$}{/version-hint.text}r;
+usleep(100_000) while slurp_file($shown) ne $seen =~ s{^.*/(.*)\.metadata\.json$}{$1}r;
+Lakehouse::kill_postmaster($node);
+$seen =~ s{^.*/metadata/}{};
+Lakehouse::start_killed($node);
+is(sql("SELECT count(*) FROM lakehouse.lake_version WHERE metadata_name LIKE '%$seen'"), 1, 'the version that the hint named is there after a crash');
+
+# ---- a session is killed, and the server goes on ----
+
+$node->psql('postgres', "SET lakehouse.debug_fail_at = 'upload.sync:1:kill'; INSERT INTO async SELECT generate_series(1, 1000)");
+ok($node->poll_query_until('postgres', 'SELECT true'), 'up again');
+my @left;
+for (1 .. 300) { @left = Lakehouse::temp_files($node); last if !@left; usleep(100_000); }
+is("@left", '', 'what the session had begun to write is removed');
+
 # ---- without preloading: a hint with the line to add ----
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
