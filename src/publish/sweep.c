@@ -62,6 +62,14 @@ remove_object(const LhObjectInfo *object, void *arg)
 		lh_store_remove(store, object->name, true);
 }
 
+/* Deeper down, another table may have its location. */
+static void
+remove_metadata(const LhObjectInfo *object, void *arg)
+{
+	if (strchr(object->name + strlen("metadata/"), '/') == NULL)
+		remove_object(object, arg);
+}
+
 /* A file that the catalog names; it may be of the database that this one was made from. */
 static void
 remove_named(const char *location, const char *name)
@@ -112,7 +120,7 @@ remove_objects(const LhGarbage *garbage, bool published)
 	if (own || published)
 	{
 		lh_shared_leave(garbage->location);
-		lh_store_list(store, "metadata/", remove_object, store);
+		lh_store_list(store, "metadata/", remove_metadata, store);
 		lh_store_remove_empty_dirs(store, "metadata/");
 	}
 	lh_store_remove_empty_dirs(store, "data/");

@@ -61,6 +61,22 @@ is(sql('postgres', 'SELECT count(*), count(DISTINCT ctid), sum(i) FROM moved'), 
 sql('postgres', "SELECT lakehouse.publish('moved')");
 is(sql('postgres', 'SELECT count(*), count(DISTINCT ctid), sum(i) FROM moved'), '60|60|1830', 'nor after publication');
 
+# ---- a location below another table's ----
+
+my @below = ('metadata', 'metadata/b', 'data', 'data/c');
+sql('postgres', "CREATE TABLE above (i int) USING lakehouse WITH (location = '$place/n')", 'INSERT INTO above VALUES (1)');
+sql('postgres', "SELECT lakehouse.publish('above')");
+for my $n (0 .. $#below)
+{
+	sql('postgres', "CREATE TABLE below$n (i int) USING lakehouse WITH (location = '$place/n/$below[$n]', bulk_threshold = 0)",
+		"INSERT INTO below$n SELECT generate_series(1, 10)");
+	sql('postgres', "SELECT lakehouse.publish('below$n')");
+}
+sql('postgres', 'DROP TABLE above');
+ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM lakehouse.lake_garbage'), 'a table is swept');
+crash();
+is(sql('postgres', "SELECT count(*) FROM lakehouse.verify('below$_')"), 0, "and leaves that of $below[$_] whole") for 0 .. $#below;
+
 # ---- a snapshot from before VACUUM FULL ----
 
 my $old = $node->background_psql('postgres', on_error_stop => 0);
