@@ -117,7 +117,7 @@ lh_verify_file_by_id(const LhVerify *v, int64 file_id)
 static void
 check_interval(LhVerify *v, const char *name, int64 added_seq, int64 removed_seq)
 {
-	int64		last = v->table != NULL ? v->table->last_seq : 0;
+	int64		last = v->last_seq;
 
 	if (added_seq < 0 || added_seq > last || removed_seq > last || (removed_seq != 0 && removed_seq < added_seq))
 		lh_finding(v, "catalog", name,
@@ -171,6 +171,7 @@ verify_version(LhVerify *v, const LhVersion *version)
 static void
 verify_catalog(LhVerify *v, void *unused)
 {
+	int64		last = 0;
 	ListCell   *lc;
 
 	foreach(lc, v->files)
@@ -187,9 +188,16 @@ verify_catalog(LhVerify *v, void *unused)
 	}
 	foreach(lc, lh_version_list(&v->identity.table_uuid, v->snapshot))
 	{
+		const LhVersion *version = lfirst(lc);
+
 		CHECK_FOR_INTERRUPTS();
-		verify_version(v, lfirst(lc));
+		if (version->seq != last + 1)
+			lh_finding(v, "catalog", psprintf("version " INT64_FORMAT, last + 1), "it is not in the catalog");
+		last = version->seq;
+		verify_version(v, version);
 	}
+	if (last < v->last_seq)
+		lh_finding(v, "catalog", psprintf("version " INT64_FORMAT, last + 1), "it is not in the catalog");
 }
 
 /* ---- all of it ---- */
@@ -205,6 +213,7 @@ verify_all(LhVerify *v)
 	v->files = lh_file_list_table(&v->identity.table_uuid, v->snapshot);
 	v->current = lh_file_list(v->identity.storage_id, false, v->snapshot);
 	v->delete_files = lh_delete_list_table(&v->identity.table_uuid, v->snapshot);
+	v->last_seq = v->table != NULL ? v->table->last_seq : 0;
 	/* in a clone of a database, the publisher has yet to make it its own */
 	if (v->table != NULL && v->table->database_id != MyDatabaseId)
 		v->table = NULL;

@@ -20,7 +20,8 @@ typedef struct LhVerify
 	Relation	rel;
 	Snapshot	snapshot;
 	LhIdentity	identity;
-	LhTable    *table;			/* NULL: not published yet */
+	LhTable    *table;			/* NULL: not published yet, here */
+	int64		last_seq;		/* the newest version's number */
 	List	   *files;			/* LhFile: all there ever were, */
 	List	   *current;		/* and those that the snapshot reads */
 	List	   *delete_files;	/* LhDeleteFile: all there ever were */

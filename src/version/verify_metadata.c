@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "iceberg/iceberg.h"
 #include "objstore/objstore.h"
@@ -268,6 +269,42 @@ check_summary(MetadataCheck *c, const LhIceSnapshot *snapshot, const int64 total
 	}
 }
 
+static int64
+to_epoch_ms(TimestampTz t)
+{
+	return t / 1000 + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000);
+}
+
+/* Each snapshot is a version of the same time, in the same order; the newest is the last. */
+static void
+check_snapshots(MetadataCheck *c)
+{
+	List	   *versions = lh_version_list(&c->v->identity.table_uuid, c->v->snapshot);
+	const LhVersion *version = NULL;
+	int			next = 0;
+
+	for (int i = 0; i < c->metadata.n_snapshots; i++)
+	{
+		const LhIceSnapshot *snapshot = &c->metadata.snapshots[i];
+		int			at = next;
+
+		CHECK_FOR_INTERRUPTS();
+		do
+			version = at < list_length(versions) ? list_nth(versions, at++) : NULL;
+		while (version != NULL && version->snapshot_id != snapshot->snapshot_id);
+		if (version == NULL)
+			lh_finding(c->v, "metadata", c->v->table->metadata_name,
+					   "its snapshot " INT64_FORMAT " is none of the versions in the catalog", (int64) snapshot->snapshot_id);
+		else if (to_epoch_ms(version->valid_from) != snapshot->timestamp_ms)
+			lh_finding(c->v, "catalog", psprintf("version " INT64_FORMAT, version->seq),
+					   "it is of %s, its snapshot of another time", timestamptz_to_str(version->valid_from));
+		if (version != NULL)
+			next = at;
+	}
+	if (version != NULL && next < list_length(versions))
+		lh_finding(c->v, "metadata", c->v->table->metadata_name, "the last version in the catalog is not its newest snapshot");
+}
+
 void
 lh_verify_metadata(LhVerify *v, void *unused)
 {
@@ -297,6 +334,7 @@ lh_verify_metadata(LhVerify *v, void *unused)
 				   (int64) c.metadata.current_snapshot_id, table->snapshot_id);
 		return;
 	}
+	check_snapshots(&c);
 	expect_files(&c, totals);
 	check_summary(&c, snapshot, totals);
 	data = read_object(&c, snapshot->manifest_list, &len);

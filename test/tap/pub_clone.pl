@@ -86,7 +86,7 @@ sql('original', 'CREATE TABLE other (a int) USING lakehouse');
 sql('original', "SELECT lakehouse.publish('other')");
 is(sql('untouched', $files), $whole, 'what a clone has stays');
 is(sql('untouched', 'SELECT count(*), sum(a) FROM t'), '21|231', 'its rows');
-is(sql('untouched', "SELECT * FROM lakehouse.verify('t') WHERE kind <> 'catalog'"), '', 'which verify() finds well');
+is(sql('untouched', "SELECT * FROM lakehouse.verify('t')"), '', 'which verify() finds well');
 is(sql('clone', 'SELECT count(*) FROM t TABLESAMPLE lakehouse.as_of_version(1)'), '20', 'and its old version');
 
 # a location of the user's choice: files of template and clone lie side by side

@@ -82,6 +82,11 @@ finds(qr/^catalog: version 2: .* rows, not /m, 'a version with another number of
 finds(qr/^metadata: .*current snapshot/m, 'another snapshot', 'UPDATE lakehouse.lake_table SET snapshot_id = snapshot_id + 1');
 finds(qr/^catalog: /m, 'versions too many', 'UPDATE lakehouse.lake_table SET last_seq = 1');
 
+finds(qr/^catalog: version 1: it is not in the catalog/m, 'a version that is missing', 'DELETE FROM lakehouse.lake_version WHERE seq = 1');
+finds(qr/^catalog: version 2: it is not in the catalog/m, 'or the last one', 'DELETE FROM lakehouse.lake_version WHERE seq = 2');
+finds(qr/^metadata: .*is none of the versions/m, 'a version that others know by another id', 'UPDATE lakehouse.lake_version SET snapshot_id = snapshot_id + 1 WHERE seq = 1');
+finds(qr/^catalog: version 1: it is of .*another time/m, 'a version of another time', "UPDATE lakehouse.lake_version SET valid_from = valid_from - interval '1 hour' WHERE seq = 1");
+
 my $deletes = 'UPDATE lakehouse.lake_delete SET';
 finds(qr/^metadata: .*has it, but it is no such file of the newest version/m, 'a delete file missing from the catalog', 'DELETE FROM lakehouse.lake_delete');
 finds(qr/^count: .*total-position-deletes/m, 'deletes that only others know', 'DELETE FROM lakehouse.lake_delete');
