@@ -8,6 +8,8 @@
  * - Temporary and unlogged tables become heap tables: they are never published.
  *	 An unlogged one has the option "logged_using", by which SET LOGGED knows
  *	 what to make of it (docs/decisions/0007).
+ * - An extension's script makes heap tables unless it says otherwise
+ *	 (docs/decisions/0008).
  * - A table that turns into a lakehouse table gets its delta.
  */
 #include "postgres.h"
@@ -21,6 +23,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/toasting.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -158,6 +161,16 @@ is_temporary(const RangeVar *rv)
 		(rv->schemaname != NULL && strncmp(rv->schemaname, "pg_temp", strlen("pg_temp")) == 0);
 }
 
+/*
+ * A table that an extension makes for itself: its C code may read and write it
+ * as core does a catalog, by heap's own functions, which know no access method.
+ */
+static bool
+is_of_extension(const char *access_method)
+{
+	return creating_extension && access_method == NULL;
+}
+
 /* Will it be a lakehouse table, or was it one that had to be heap's (a restored dump)? */
 static bool
 creates_ours(const CreateStmt *create)
@@ -191,7 +204,7 @@ prepare_creation(RangeVar *relation, char **access_method, List **options,
 {
 	List	   *ours = take_options(options, true);
 
-	if (is_temporary(relation))
+	if (is_temporary(relation) || is_of_extension(*access_method))
 	{
 		*access_method = pstrdup("heap");
 		return;

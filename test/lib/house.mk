@@ -83,6 +83,9 @@ installcheck-assert installcheck-discard: installcheck-%: deps
 suite-django suite-sqlalchemy: suite-%: stage
 	test/suites/apps $*
 
+suite-partman suite-cron suite-postgis: suite-%: stage
+	test/suites/extensions $*
+
 bench: deps stage
 	test/bench/run
 
