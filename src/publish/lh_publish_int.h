@@ -38,6 +38,7 @@ typedef struct LhDatabaseSlot
 	int64		start_after;	/* no worker before: the last one failed */
 	int			failed_starts;	/* since one came up */
 	bool		look_at_all;	/* every table may have something to publish */
+	bool		log_hints;		/* then: who wrote them may have died before he logged them */
 	bool		sweep;			/* there may be files of aborted transactions */
 	int			n_pending;
 	Oid			pending[LH_MAX_PENDING];
@@ -105,7 +106,7 @@ typedef struct LhPublication
 	char	   *location;		/* of what was published, for the hint */
 	char	   *metadata_name;
 	char	   *previous_name;	/* metadata that it follows; NULL: none */
-	bool		log_hint;		/* even if it is right: who wrote it may have died before he logged it */
+	bool		log_hint;		/* even if it is right */
 	pg_uuid_t	table_uuid;
 	List	   *expired;		/* objects that it made superfluous */
 } LhPublication;

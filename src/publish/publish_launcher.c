@@ -79,7 +79,7 @@ recall_databases(void)
 		LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 		slot = lh_database_slot(lfirst_oid(lc), true);
 		if (slot != NULL)
-			slot->look_at_all = true;
+			slot->look_at_all = slot->log_hints = true;
 		LWLockRelease(lh_publish_shared->lock);
 	}
 }

@@ -83,7 +83,7 @@ leave_slot(int code, Datum arg)
 	}
 	if (code != 0)
 	{
-		my_slot->look_at_all = true;
+		my_slot->look_at_all = my_slot->log_hints = true;
 		my_slot->start_after = lh_publish_clock() + (FAILED_START_MS << my_slot->failed_starts);
 		my_slot->failed_starts = Min(my_slot->failed_starts + 1, MAX_FAILED_STARTS);
 	}
@@ -161,9 +161,8 @@ set_hint(const LhTable *table, bool log_hint)
 
 /* Every lakehouse table gets a job; hints are set right. */
 static void
-look_at_all_tables(void)
+look_at_all_tables(bool log_hints)
 {
-	static bool first = true;	/* after a crash, perhaps */
 	Relation	pg_class;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -191,10 +190,9 @@ look_at_all_tables(void)
 			LhTable    *table = lfirst(lc);
 
 			if (table->database_id == MyDatabaseId)
-				set_hint(table, first);
+				set_hint(table, log_hints);
 		}
 	}
-	first = false;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -245,12 +243,15 @@ collect_jobs(void)
 	int64		start = lh_publish_clock();
 	int64		due = PG_INT64_MAX;
 	bool		all;
+	bool		log_hints;
 	bool		sweep;
 
 	LWLockAcquire(lh_publish_shared->lock, LW_EXCLUSIVE);
 	all = my_slot->look_at_all && look_due <= start;
 	sweep = all || (my_slot->sweep && sweep_due <= start);
+	log_hints = my_slot->log_hints;
 	my_slot->look_at_all &= !all;
+	my_slot->log_hints &= !all;
 	my_slot->sweep &= !sweep;
 	if (my_slot->look_at_all)
 		due = look_due;
@@ -273,7 +274,7 @@ collect_jobs(void)
 	LWLockRelease(lh_publish_shared->lock);
 	if (all)
 	{
-		look_at_all_tables();
+		look_at_all_tables(log_hints);
 		try_sweep(lh_sweep_dropped);
 		try_sweep(lh_sweep_databases);
 	}
