@@ -64,6 +64,21 @@ SELECT * FROM t TABLESAMPLE lakehouse.as_of('yesterday', 2);
 CREATE TABLE h USING heap AS SELECT 1 AS a;
 SELECT * FROM h TABLESAMPLE lakehouse.as_of(now());
 SELECT * FROM v TABLESAMPLE lakehouse.as_of(now());
+-- now() misses nothing that was committed before, also if it is published meanwhile
+CREATE TABLE early (a int) USING lakehouse;
+INSERT INTO early VALUES (1);
+SELECT lakehouse.publish('early') > 0 AS published;
+INSERT INTO early VALUES (2);
+BEGIN;
+DO $$ BEGIN
+  FOR i IN 1 .. 600 LOOP
+    EXIT WHEN (SELECT max(rows) FROM lakehouse.versions WHERE table_name = 'early'::regclass) = 2;
+    PERFORM pg_sleep(0.1);
+  END LOOP;
+END $$;
+SELECT count(*) FROM early TABLESAMPLE lakehouse.as_of(now());
+COMMIT;
+DROP TABLE early;
 -- the transaction that keeps the publisher out gets an error
 BEGIN;
 INSERT INTO t VALUES (-1, 'own');

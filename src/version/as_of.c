@@ -124,8 +124,9 @@ begin_version(SampleScanState *node, ChooseVersion choose, Datum param, const ch
  * choose by time.
  *
  * as_of(now()), or later, means all that is committed, and the version that
- * has it bears a time after the transaction's start.  For an earlier moment
- * the times of versions decide, as they do for other engines.
+ * has it may bear a time after the transaction's start: by the times alone, a
+ * transaction would miss what was committed just before it and published since.
+ * For an earlier moment they decide, as they do for other engines.
  */
 static int64
 reach_time(Relation rel, TimestampTz time)
@@ -133,12 +134,13 @@ reach_time(Relation rel, TimestampTz time)
 	LhIdentity	identity;
 	List	   *versions;
 	int64		published;
+	bool		all = time >= GetCurrentTransactionStartTimestamp();
 
 	if (!lh_relation_is_lakehouse(rel) || RecoveryInProgress() || IsParallelWorker())
 		return 0;
 	lh_metapage_read(rel, &identity);
 	versions = lh_version_list(&identity.table_uuid, NULL);
-	if (versions != NIL && ((LhVersion *) llast(versions))->valid_from >= time)
+	if (!all && versions != NIL && ((LhVersion *) llast(versions))->valid_from >= time)
 		return 0;
 	/* the publisher would wait for our own lock */
 	if (CheckRelationLockedByMe(rel, AccessExclusiveLock, true))
@@ -146,10 +148,10 @@ reach_time(Relation rel, TimestampTz time)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("table \"%s\" cannot be published by the transaction that has it locked",
 						RelationGetRelationName(rel)),
-				 errdetail("Its newest version is older than %s.", timestamptz_to_str(time)),
+				 errdetail("What was committed before %s may not be published yet.", timestamptz_to_str(time)),
 				 errhint("Commit first.")));
 	published = lh_publish_and_wait(RelationGetRelid(rel));
-	return time >= GetCurrentTransactionStartTimestamp() ? published : 0;
+	return all ? published : 0;
 }
 
 static void
