@@ -28,6 +28,25 @@ import time
 
 N_SESSIONS = 3
 MODES = ["UPDATE", "UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE", "KEY SHARE", "KEY SHARE"]
+TRIED = """CREATE FUNCTION tried(query text, undo bool) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	r record;
+	answer text := '';
+BEGIN
+	IF query !~ '^(SELECT|WITH)|RETURNING' THEN
+		EXECUTE query;
+	ELSE
+		FOR r IN EXECUTE query LOOP
+			answer := answer || r;
+		END LOOP;
+	END IF;
+	IF undo THEN
+		RAISE EXCEPTION USING ERRCODE = 'raise_exception';
+	END IF;
+	RETURN answer;
+EXCEPTION WHEN raise_exception OR integrity_constraint_violation OR lock_not_available THEN
+	RETURN SQLSTATE;
+END $$"""
 PATIENCE = 20      # seconds without any progress: a hang
 
 
@@ -102,7 +121,7 @@ class Side:
 
     def setup(self, statements):
         answer = self.control.ask(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE; CREATE SCHEMA {self.schema}")
-        for sql in statements:
+        for sql in [TRIED] + statements:
             answer += self.control.ask(sql)
         if any("ERROR" in line for line in answer):
             sys.exit(f"sessions: {self.method}: {answer} from {statements}")
@@ -228,16 +247,20 @@ class Generator:
 
     def schema(self):
         r = self.r
-        unique = r.choice(["", "UNIQUE"])   # a deferred check depends on whether heap updates in place
+        unique = r.choice(["", "UNIQUE", "UNIQUE NULLS NOT DISTINCT", "EXCLUDE"])   # a deferred check depends on whether heap updates in place
         actions = ["NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"]
-        self.upsert = [] if self.partitioned else ["id"] + (["u"] if unique == "UNIQUE" else [])
+        self.upsert = [] if self.partitioned else ["id"] + (["u"] if unique.startswith("UNIQUE") else [])
         if self.partitioned:
             statements = ["CREATE TABLE k (id int, u int, v int, w text) PARTITION BY RANGE (id)",
                           "CREATE TABLE k1 PARTITION OF k (PRIMARY KEY (id)) FOR VALUES FROM (-1000) TO (4)",
                           "CREATE TABLE k2 PARTITION OF k (PRIMARY KEY (id)) FOR VALUES FROM (4) TO (2000)"]
             statements.append("CREATE TABLE c (id int PRIMARY KEY, k int, v int)")
         else:
-            statements = [f"CREATE TABLE k (id int PRIMARY KEY, u int {unique}, v int, w text)"]
+            statements = ["CREATE TABLE k (id int PRIMARY KEY, u int, v int, w text)"]
+            if unique == "EXCLUDE":
+                statements.append("ALTER TABLE k ADD EXCLUDE USING btree (u WITH =)")
+            elif unique:
+                statements.append(f"ALTER TABLE k ADD {unique} (u)")
             statements.append("CREATE TABLE c (id int PRIMARY KEY, k int DEFAULT 1 REFERENCES k "
                               f"ON DELETE {r.choice(actions)} ON UPDATE {r.choice(actions)}"
                               f"{r.choice(['', '', ' DEFERRABLE INITIALLY DEFERRED'])}, v int)")
@@ -324,7 +347,43 @@ class Generator:
         return self.r.choice(["SELECT * FROM k", "SELECT count(*), sum(v) FROM k", f"SELECT * FROM k WHERE id = {self.id()}",
                               "SELECT * FROM c", "SELECT k.id, c.id, k.v + c.v FROM k JOIN c ON c.k = k.id"])
 
-    KINDS = [("update", 12), ("update_some", 2), ("delete", 4), ("delete_some", 3), ("insert", 4), ("insert_or", 5), ("merge", 3),
+    def lock_join(self):
+        if not self.shares_keys:
+            return None
+        what = self.r.choice(["k.id <= 3", f"k.id = {self.id()}", f"c.id = {self.r.randint(1, 4)}"])
+        return (f"SELECT k.id, c.id, k.v, c.v FROM k JOIN c ON c.k = k.id WHERE {what} ORDER BY k.id, c.id LIMIT {self.r.choice([1, 2, 5])} "
+                f"FOR {self.r.choice(MODES[:4])} OF {self.r.choice('kkc')}{self.r.choice(['', ' NOWAIT', ' SKIP LOCKED'])}")
+
+    def update_join(self):
+        """With other rows, which are not locked: of another table, of this one, of a subquery."""
+        i, j = self.id(), self.r.randint(1, 4)
+        return self.r.choice([
+            f"UPDATE k SET v = k.v + c.v + 1 FROM c WHERE c.k = k.id AND c.id = {j} RETURNING k.id, k.v, c.id, c.v",
+            f"UPDATE k SET v = x.v + 1 FROM k x WHERE x.id = k.id AND k.id = {i} RETURNING k.id, k.v, x.v",
+            f"UPDATE k SET v = (SELECT count(*) FROM c WHERE c.k = k.id), w = k.w || 's' WHERE id = {i} RETURNING id, v, w",
+            f"UPDATE k SET v = v + 1 WHERE id = {i} AND EXISTS (SELECT 1 FROM c WHERE c.k = k.id AND c.v < 3) RETURNING id, v",
+            f"UPDATE k SET (v, w) = (SELECT k.v + 1, 'r' || k.id) WHERE id = {i} RETURNING k.*, k",
+            f"UPDATE c SET v = k.v FROM k WHERE k.id = c.k AND c.id = {j} RETURNING c.id, c.v, k.v",
+            f"DELETE FROM k USING c WHERE c.id = {j} AND c.k + 1 = k.id RETURNING k.*, c.*",
+            f"DELETE FROM c USING k WHERE k.id = c.k AND k.v < 105 AND c.id = {j} RETURNING c.id",
+            "WITH x AS MATERIALIZED (SELECT id, v FROM k WHERE id <= 4 ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 1) "
+            "UPDATE k SET v = x.v + 1 FROM x WHERE k.id = x.id RETURNING k.id, k.v",
+            f"SELECT id, v, xmin = pg_current_xact_id_if_assigned()::xid FROM k WHERE id = {i}"])
+
+    def cursor(self):
+        name, i = self.name("cur"), self.id()
+        query, write = self.r.choice([
+            (f"id = {i} FOR UPDATE", "UPDATE k SET v = v + 2"), (f"id = {i}", "UPDATE k SET v = v + 2"), (f"id = {i}", "DELETE FROM k"),
+            ("id <= 3 ORDER BY id FOR UPDATE SKIP LOCKED", "DELETE FROM k"), ("id <= 3 ORDER BY id FOR NO KEY UPDATE", "UPDATE k SET w = 'cur'")])
+        return (f"DECLARE {name} CURSOR FOR SELECT id, v FROM k WHERE {query}; MOVE {self.r.choice([0, 0, 1])} FROM {name}; FETCH 1 FROM {name}; "
+                f"{write} WHERE CURRENT OF {name} RETURNING id, v; FETCH 1 FROM {name}; CLOSE {name}")
+
+    def tried(self):
+        """In a function with an exception block."""
+        sql = getattr(self, self.r.choice(["update", "delete", "insert", "insert_or", "merge", "lock", "child", "update_join"]))()
+        return sql and f"SELECT tried($q${sql}$q$, {self.r.choice(['true', 'false'])})"
+
+    KINDS = [("lock_join", 6), ("update_join", 9), ("tried", 6), ("cursor", 3), ("update", 12), ("update_some", 2), ("delete", 4), ("delete_some", 3), ("insert", 4), ("insert_or", 5), ("merge", 3),
              ("lock", 12), ("child", 5), ("look", 6)]
 
     def write(self):
@@ -439,8 +498,9 @@ def episode(side, lines, turns, generator=None, length=0):
         turns, shown = play(side, turns, generator, length)
     finally:
         side.end_episode()
-    ended_by_deadlock = bool(shown) and isinstance(shown[-1], tuple) and is_deadlock(shown[-1][2])
-    return turns, shown + [None if ended_by_deadlock else side.contents(["k", "c"])]
+    # two who wait are a deadlock or not, depending on whom of several they wait for first
+    ended_by_waiters = bool(shown) and isinstance(shown[-1], tuple) and is_race(shown[-1][2])
+    return turns, shown + [None if ended_by_waiters else side.contents(["k", "c"])]
 
 
 def differs(heap, lake):
