@@ -114,7 +114,7 @@ is_pending(const LhDatabaseSlot *slot, Oid relid)
 void
 lh_slot_add(LhDatabaseSlot *slot, Oid relid)
 {
-	if (slot->look_at_all || is_pending(slot, relid))
+	if (is_pending(slot, relid))
 		return;
 	if (slot->n_pending < LH_MAX_PENDING)
 		slot->pending[slot->n_pending++] = relid;

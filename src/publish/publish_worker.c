@@ -58,6 +58,7 @@ typedef struct Job
 
 static HTAB *jobs;
 static LhDatabaseSlot *my_slot;
+static bool worked;				/* in this round */
 static int64 look_due = 0;
 static int64 sweep_due = 0;
 
@@ -272,6 +273,7 @@ collect_jobs(void)
 		}
 	}
 	LWLockRelease(lh_publish_shared->lock);
+	worked |= sweep;
 	if (all)
 	{
 		look_at_all_tables(log_hints);
@@ -414,6 +416,7 @@ run_job(Job *job)
 	int			interval = MIN_INTERVAL_MS;
 	volatile bool exists = false;
 
+	worked = true;
 	begin_job(job->relid);
 	PG_TRY();
 	{
@@ -577,19 +580,24 @@ lh_worker_main(Datum arg)
 		MemoryContextSwitchTo(loop_cxt);
 		MemoryContextReset(loop_cxt);
 		ResetLatch(MyLatch);
+		worked = false;
 		upkeep = collect_jobs();
-		next = Min(run_due_jobs(), upkeep);
+		next = run_due_jobs();
+		next = Min(next, upkeep);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (next != PG_INT64_MAX)
+		/* a wait for a lock may have used up the latch that was set for new work */
+		if (worked)
+			timeout = 0;
+		else if (next != PG_INT64_MAX)
 			timeout = Min(timeout, Max(1, next - lh_publish_clock()));
 		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						   timeout, PG_WAIT_EXTENSION);
-		if ((events & WL_TIMEOUT) && next == PG_INT64_MAX && may_exit())
+		if ((events & WL_TIMEOUT) && !worked && next == PG_INT64_MAX && may_exit())
 			break;
 	}
 	proc_exit(0);
