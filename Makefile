@@ -13,8 +13,8 @@ top       := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))
 
 HOUSE = deps stage demo check lint lint-selftest unit unit-arm installcheck tapcheck \
 	interop interop-jvm clients bench bench-vector fuzz tools coverage suite-pgvector \
-	coreregress coreisolation sqlsmith suite-contrib suite-django suite-sqlalchemy \
-	suite-partman suite-cron suite-postgis \
+	coreregress coreisolation sqlsmith suite-contrib suite-django suite-sqlalchemy suite-dbt \
+	suite-dlt suite-loaders suite-partman suite-cron suite-postgis \
 	installcheck-assert installcheck-discard
 
 ifneq ($(filter $(HOUSE),$(MAKECMDGOALS)),)

@@ -80,8 +80,11 @@ sqlsmith: deps
 installcheck-assert installcheck-discard: installcheck-%: deps
 	test/suites/installcheck $*
 
-suite-django suite-sqlalchemy: suite-%: stage
+suite-django suite-sqlalchemy suite-dbt: suite-%: stage
 	test/suites/apps $*
+
+suite-dlt suite-loaders: suite-%: stage
+	test/suites/loaders/run $*
 
 suite-partman suite-cron suite-postgis: suite-%: stage
 	test/suites/extensions $*
