@@ -145,8 +145,11 @@ def lake():
 
 @pytest.fixture
 def both(heap, lake):
-    """both(story, schema...): run story(database) in each, compare the schemas."""
+    """both(story, schema...): run story(database) in each, public empty at first, and compare the schemas."""
     def run(story, *schemas, rows=Database.rows):
+        for database in (heap, lake):
+            for table in database.tables("public"):
+                database.sql(f'DROP TABLE "{table}" CASCADE')
         first, second = story(heap), story(lake)
         assert first == second
         same_schemas(heap, lake, schemas, rows)

@@ -16,6 +16,7 @@ import dlt
 import pyarrow
 import pytest
 from conftest import Database
+from dlt.common.wei import Wei
 from dlt.destinations import postgres
 
 os.environ.update(RUNTIME__DLTHUB_TELEMETRY="false", RUNTIME__LOG_LEVEL="ERROR")
@@ -131,7 +132,7 @@ def every_type(i):
             "money": decimal.Decimal(f"{i}.123456789"), "at": DAY + datetime.timedelta(microseconds=i * 12345),
             "on": DAY.date() - datetime.timedelta(days=i * 100), "clock": datetime.time(i % 24, i % 60, 1, i),
             "raw": bytes([i % 256, 0, 255]), "tree": {"a": [1, {"b": i}], "c": None} if i % 3 else [], "gone": None if i % 2 else "x",
-            "list": [[1, i], [2]], "wei": 2 ** 200 + i}
+            "list": [[1, i], [2]], "wei": Wei(2 ** 200 + i)}
 
 
 TYPES = {"tree": {"data_type": "json"}, "wei": {"data_type": "wei"}, "raw": {"data_type": "binary"}, "gone": {"data_type": "text"}}

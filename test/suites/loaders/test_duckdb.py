@@ -34,11 +34,6 @@ def attached():
         connection.close()
 
 
-def fresh(database, *tables):
-    for table in tables:
-        database.sql(f"DROP TABLE IF EXISTS {table}")
-
-
 def ids(connection, table):
     return connection.execute(f"SELECT count(*), count(DISTINCT id), sum(id), min(id), max(id) FROM pg.public.{table}").fetchall()
 
@@ -48,7 +43,6 @@ def ids(connection, table):
 def test_read_in_parallel(both, attached, rows, analyzed):
     """Rows small in number (delta) and large (files at once), changed and deleted, known to ANALYZE or not."""
     def story(database):
-        fresh(database, "wide")
         seen = []
 
         def look():
@@ -73,7 +67,6 @@ def test_read_in_parallel(both, attached, rows, analyzed):
 def test_pushdown(both, attached):
     """Filters and projections go into the queries that DuckDB makes."""
     def story(database):
-        fresh(database, "wide")
         database.sql(ROWS.format("wide", 12000))
         database.sql("DELETE FROM wide WHERE id % 3 = 0")
         database.sql("ANALYZE wide")
@@ -89,7 +82,6 @@ def test_pushdown(both, attached):
 def test_write(both, attached, binary):
     """CREATE TABLE AS, INSERT, UPDATE, DELETE from DuckDB, committed and rolled back."""
     def story(database):
-        fresh(database, "written")
         connection = attached(database, pg_use_binary_copy=binary)
         connection.execute("""CREATE TABLE pg.public.written AS SELECT i AS id, i % 10 AS k, 'text ' || i AS t, i / 4 AS f,
             (i / 3)::DECIMAL(12,4) AS n, TIMESTAMPTZ '2024-01-01 00:00:00+00' + INTERVAL (i) HOUR AS ts, i % 2 = 0 AS b,
@@ -114,7 +106,6 @@ def test_write(both, attached, binary):
 def test_tables_with_keys(both, attached):
     """Tables that DuckDB makes with keys, filled from its own tables; a duplicate is refused."""
     def story(database):
-        fresh(database, "child", "parent")
         connection = attached(database)
         connection.execute("CREATE TABLE pg.public.parent (id INTEGER PRIMARY KEY, name VARCHAR UNIQUE NOT NULL)")
         connection.execute("CREATE TABLE pg.public.child (id INTEGER PRIMARY KEY, parent INTEGER, v DOUBLE DEFAULT 1.5)")

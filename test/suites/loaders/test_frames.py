@@ -39,8 +39,6 @@ def test_pandas(both, method):
     def story(database):
         frame = pandas.DataFrame(columns(1500)).set_index("id")
         options = {"con": engine(database), "chunksize": 400, "method": copy if method == "copy" else method}
-        with engine(database).begin() as connection:
-            connection.exec_driver_sql("DROP TABLE IF EXISTS frame")
         frame.to_sql("frame", **options)
         frame.head(700).to_sql("frame", if_exists="append", **options)
         appended = pandas.read_sql("SELECT * FROM frame ORDER BY id, k", engine(database))
@@ -71,8 +69,6 @@ def test_adbc(both):
         with adbc.connect(database.url) as connection, connection.cursor() as cursor:
             table = pyarrow.table({"id": pyarrow.array(range(12000), pyarrow.int64()), "list": [[i, None] for i in range(12000)],
                                    "raw": [str(i).encode() for i in range(12000)]})
-            cursor.execute("DROP TABLE IF EXISTS ingested")
-            connection.commit()
             cursor.adbc_ingest("ingested", table, mode="create")
             connection.rollback()
             cursor.adbc_ingest("ingested", table, mode="create")
@@ -91,7 +87,6 @@ def test_adbc(both):
 def test_connectorx(both):
     """Reads in partitions of a column, a session each, in the three protocols."""
     def story(database):
-        database.sql("DROP TABLE IF EXISTS parts")
         database.sql("""CREATE TABLE parts AS SELECT i AS id, i % 9 AS k, 'text ' || i AS t, i / 4.0::float8 AS f, date '2024-01-01' + i % 50 AS d
             FROM generate_series(1, 15000) i""")
         database.sql("DELETE FROM parts WHERE k = 4")
@@ -111,7 +106,6 @@ def test_psycopg_copy(both):
     """COPY rows in text and binary, into a key, half of it taken back by a savepoint; pipelines; a server-side cursor."""
     def story(database):
         with psycopg.connect(database.url) as connection:
-            connection.execute("DROP TABLE IF EXISTS copied")
             connection.execute("CREATE TABLE copied (id bigint PRIMARY KEY, t text, at timestamptz, j jsonb)")
             for first, form in ((0, "TEXT"), (20000, "BINARY")):
                 with connection.cursor().copy(f"COPY copied FROM STDIN (FORMAT {form})") as copy:
