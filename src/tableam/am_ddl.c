@@ -14,8 +14,10 @@
 #include "access/heapam.h"
 #include "access/heaptoast.h"
 #include "access/multixact.h"
+#include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/heap.h"
 #include "catalog/pg_am.h"
 #include "catalog/storage.h"
 #include "catalog/storage_xlog.h"
@@ -87,12 +89,23 @@ lh_set_new_filenode(Relation rel, const RelFileNode *newrnode, char persistence,
 	lh_metapage_create(*newrnode, persistence, is_new ? NULL : &old.table_uuid);
 }
 
-/* The relation file is of this transaction: an abort drops it as a whole. */
+/*
+ * The relation file is of this transaction: an abort drops it as a whole.  Core
+ * empties the delta last, after it has built the indexes anew from what is there.
+ */
 void
 lh_nontransactional_truncate(Relation rel)
 {
 	lh_statement_end(rel);
 	lh_metapage_renew(rel);
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	delta = table_open(rel->rd_rel->reltoastrelid, AccessExclusiveLock);
+
+		if (RelationGetNumberOfBlocks(delta) > 0)
+			heap_truncate_one_rel(delta);
+		table_close(delta, NoLock);
+	}
 }
 
 void
