@@ -39,6 +39,12 @@ TYPES = {       # type: (an expression of the row number i, another type it can 
     "uuid": ("md5(i::text)::uuid", "text"),
     "interval": ("i * interval '3 h'", None),
     "bytea": ("decode(md5(i::text), 'hex')", None),
+    "varchar": ("(SELECT string_agg(md5((i + j)::text), '') FROM generate_series(1, CASE WHEN i % 16 = 0 THEN i % 700 ELSE i % 3 END) j)", "text"),
+    "pair": ("ROW(nullif(i % 50, 7), 'p' || i % 9)::pair", "text"),
+    "pair[]": ("ARRAY[ROW(i, NULL)::pair, NULL]", None),
+    "small": ("i % 100", "int"),
+    "oid": ("i + 60", "bigint"),
+    "int4range": ("int4range(i, i + i % 5 + 1)", "text"),
 }
 MAX_ROWS = 6000
 
@@ -597,6 +603,7 @@ CONSTANTS = {
     "numeric": "123456789.000001", "bool": "true", "date": "'2026-06-01'", "timestamp": "'2026-06-01 12:00'",
     "timestamptz": "'2026-06-01 12:00+00'", "float8": "0.1", "int[]": "'{1,NULL}'", "jsonb": "'{\"d\": 1}'",
     "uuid": "'00000000-0000-0000-0000-000000000001'", "interval": "'1 day'", "bytea": "'\\x00ff'",
+    "varchar": "repeat('wide', 2000)", "pair": "'(1,)'", "pair[]": "'{}'", "small": "7", "oid": "4000000000", "int4range": "'empty'",
 }
 
 # ---- running ----

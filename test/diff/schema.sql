@@ -1,5 +1,7 @@
 -- What the generated statements use: in every schema of difftest.py.
 CREATE SCHEMA diff;
+CREATE TYPE diff.pair AS (a int, b text);
+CREATE DOMAIN diff.small AS int CHECK (value < 1000);
 CREATE TABLE diff.marks (name text PRIMARY KEY, rel oid, snapshot_id int8, columns jsonb) USING heap;
 
 CREATE FUNCTION diff.is_lake(relation regclass) RETURNS bool LANGUAGE sql AS $$
