@@ -371,6 +371,8 @@ class Generator:
             f"SELECT id, v, xmin = pg_current_xact_id_if_assigned()::xid FROM k WHERE id = {i}"])
 
     def cursor(self):
+        if self.partitioned:    # where a partition is not in the cursor's plan, WHERE CURRENT OF fails, sooner or later
+            return None
         name, i = self.name("cur"), self.id()
         query, write = self.r.choice([
             (f"id = {i} FOR UPDATE", "UPDATE k SET v = v + 2"), (f"id = {i}", "UPDATE k SET v = v + 2"), (f"id = {i}", "DELETE FROM k"),
@@ -383,7 +385,7 @@ class Generator:
         sql = getattr(self, self.r.choice(["update", "delete", "insert", "insert_or", "merge", "lock", "child", "update_join"]))()
         return sql and f"SELECT tried($q${sql}$q$, {self.r.choice(['true', 'false'])})"
 
-    KINDS = [("lock_join", 6), ("update_join", 9), ("tried", 6), ("cursor", 3), ("update", 12), ("update_some", 2), ("delete", 4), ("delete_some", 3), ("insert", 4), ("insert_or", 5), ("merge", 3),
+    KINDS = [("lock_join", 3), ("update_join", 4), ("tried", 3), ("cursor", 1), ("update", 12), ("update_some", 2), ("delete", 4), ("delete_some", 3), ("insert", 4), ("insert_or", 5), ("merge", 3),
              ("lock", 12), ("child", 5), ("look", 6)]
 
     def write(self):
