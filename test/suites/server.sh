@@ -72,7 +72,8 @@ debian_server() {
 
 # The same source built for tests, in a prefix of its own.  "assert" has every
 # assertion; "discard" knows debug_discard_caches and overwrites freed memory,
-# but is optimised, since each catalogue lookup is paid in full there.
+# but is optimised, since each catalogue lookup is paid in full there.  Debian's
+# source installs modules among the machine's own, unless "pgsql" is in the prefix.
 source_server() {
 	local kind=$1 dir cflags options=()
 	dir=$LH_SUITES/$kind-$("$PG_CONFIG" --version | tr -c 'a-zA-Z0-9.\n' _)
@@ -81,19 +82,19 @@ source_server() {
 		discard) cflags='-O2 -g -DDISCARD_CACHES_ENABLED -DCLOBBER_FREED_MEMORY' ;;
 		*) die "suites: unknown kind of server: $kind" ;;
 	esac
-	if [ ! -x "$dir/inst/bin/postgres" ]; then
+	if [ ! -x "$dir/pgsql/bin/postgres" ]; then
 		say "suites: building a server ($kind, 6 minutes of CPU)"
 		rm -rf "$dir"
 		mkdir -p "$dir/build"
 		# a make below another one would leave out generated headers
 		(unset MAKEFLAGS MFLAGS MAKELEVEL && cd "$dir/build" &&
-			CFLAGS=$cflags "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/inst" "${options[@]}" \
+			CFLAGS=$cflags "$(readlink -f "$PG_SOURCE")/configure" --prefix="$dir/pgsql" "${options[@]}" \
 				--enable-debug --without-icu --without-readline --with-lz4 --with-zstd &&
 			nice make -j2 -s && make -s install && make -s -C contrib install && make -s -C src/test/isolation install &&
 			make -s -C src/test/regress install) \
 			>"$dir/build.log" 2>&1 || { tail -20 "$dir/build.log"; die "suites: the server does not build, see $dir/build.log"; }
 	fi
-	PG_CONFIG=$dir/inst/bin/pg_config
+	PG_CONFIG=$dir/pgsql/bin/pg_config
 }
 
 # The extension for $PG_CONFIG, built in a copy of the sources: the checkout's
