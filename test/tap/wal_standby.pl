@@ -26,23 +26,31 @@ sub catch_up { $primary->wait_for_catchup($standby); return; }
 my $digest = q{SELECT count(*), coalesce(sum(i), 0), md5(string_agg(i || t, ',' ORDER BY i)) FROM };
 my $versions = q{SELECT string_agg(version || ' ' || snapshot_id || ' ' || rows, ',' ORDER BY version) FROM lakehouse.versions WHERE table_name = 't'::regclass};
 
+# The publisher may be at work between the one look and the other.
+sub same_soon
+{
+	my ($what, $there, $here) = @_;
+	my ($got, $expected);
+
+	for (1 .. 100)
+	{
+		($got, $expected) = ($there->(), $here->());
+		last if $got eq $expected;
+		usleep(200_000);
+	}
+	is($got, $expected, $what);
+	return;
+}
+
 # Both have the same rows in every version, and the same objects.
 sub same
 {
 	my ($what, @tables) = @_;
-	my ($here, $there) = ('', 'x');
 
 	catch_up();
 	is(there("$digest $_"), sql("$digest $_"), "$what: rows of $_") for @tables;
-	is(there($versions), sql($versions), "$what: versions") if grep { $_ eq 't' } @tables;
-	# the publisher may be at work
-	for (1 .. 100)
-	{
-		($here, $there) = (Lakehouse::lake_digest($primary), Lakehouse::lake_digest($standby));
-		last if $here eq $there;
-		usleep(200_000);
-	}
-	is($there, $here, "$what: objects");
+	same_soon("$what: versions", sub { there($versions) }, sub { sql($versions) }) if grep { $_ eq 't' } @tables;
+	same_soon("$what: objects", sub { Lakehouse::lake_digest($standby) }, sub { Lakehouse::lake_digest($primary) });
 	return;
 }
 
