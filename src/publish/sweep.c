@@ -40,26 +40,31 @@ own_folder(void)
 	return psprintf("%s/%u", lh_store_default_location(), MyDatabaseId);
 }
 
-/* May a database that was made from this one read it? */
-static bool
-clone_may_need(const char *name)
+/* ---- dropped tables ---- */
+
+typedef struct Removal
+{
+	LhStore    *store;
+	uint64		cloned_at;		/* lh_database_cloned_at(): no copy is made while we run */
+} Removal;
+
+/* Leaves what a database that was made from this one may read. */
+static void
+remove_unless_cloned(const Removal *removal, const char *name)
 {
 	uint64		fxid;
 	int64		file_id;
 
-	return lh_data_file_parse(name, &fxid, &file_id) && fxid < lh_database_cloned_at(MyDatabaseId);
+	CHECK_FOR_INTERRUPTS();
+	if (lh_shared_may_remove(lh_store_location(removal->store), name) &&
+		!(lh_data_file_parse(name, &fxid, &file_id) && fxid < removal->cloned_at))
+		lh_store_remove(removal->store, name, true);
 }
-
-/* ---- dropped tables ---- */
 
 static void
 remove_object(const LhObjectInfo *object, void *arg)
 {
-	LhStore    *store = arg;
-
-	CHECK_FOR_INTERRUPTS();
-	if (lh_shared_may_remove(lh_store_location(store), object->name) && !clone_may_need(object->name))
-		lh_store_remove(store, object->name, true);
+	remove_unless_cloned(arg, object->name);
 }
 
 /* Deeper down, another table may have its location. */
@@ -72,15 +77,13 @@ remove_metadata(const LhObjectInfo *object, void *arg)
 
 /* A file that the catalog names; it may be of the database that this one was made from. */
 static void
-remove_named(const char *location, const char *name)
+remove_named(const Removal *removal, const char *name)
 {
 	uint64		fxid;
 	int64		file_id;
 
-	CHECK_FOR_INTERRUPTS();
-	if (lh_shared_may_remove(location, name) && lh_data_file_parse(name, &fxid, &file_id) &&
-		!clone_may_need(name))
-		lh_store_remove(lh_store_open(location), name, true);
+	if (lh_data_file_parse(name, &fxid, &file_id))
+		remove_unless_cloned(removal, name);
 }
 
 /*
@@ -92,6 +95,7 @@ static void
 remove_objects(const LhGarbage *garbage, bool published)
 {
 	LhStore    *store = lh_store_open(garbage->location);
+	Removal		removal = {store, lh_database_cloned_at(MyDatabaseId)};
 	bool		own = lh_location_is_private(garbage->location) &&
 		lh_location_is_under(garbage->location, own_folder());
 	ListCell   *lc;
@@ -99,7 +103,7 @@ remove_objects(const LhGarbage *garbage, bool published)
 	if (lh_shared_with_others(garbage->location))
 		return;
 	if (own)
-		lh_store_list(store, "data/", remove_object, store);
+		lh_store_list(store, "data/", remove_object, &removal);
 	else
 	{
 		foreach(lc, lh_file_list_table(&garbage->table_uuid, GetActiveSnapshot()))
@@ -107,20 +111,20 @@ remove_objects(const LhGarbage *garbage, bool published)
 			LhFile	   *file = lfirst(lc);
 
 			if (strcmp(file->location, garbage->location) == 0)
-				remove_named(file->location, file->name);
+				remove_named(&removal, file->name);
 		}
 		foreach(lc, lh_delete_list_table(&garbage->table_uuid, GetActiveSnapshot()))
 		{
 			LhDeleteFile *file = lfirst(lc);
 
 			if (strcmp(file->location, garbage->location) == 0)
-				remove_named(file->location, file->name);
+				remove_named(&removal, file->name);
 		}
 	}
 	if (own || published)
 	{
 		lh_shared_leave(garbage->location);
-		lh_store_list(store, "metadata/", remove_metadata, store);
+		lh_store_list(store, "metadata/", remove_metadata, &removal);
 		lh_store_remove_empty_dirs(store, "metadata/");
 	}
 	lh_store_remove_empty_dirs(store, "data/");

@@ -58,9 +58,8 @@ sees(Snapshot snapshot, const LhCachedFile *entry)
 	if (!IsMVCCSnapshot(snapshot) || entry->own)
 		return !IsMVCCSnapshot(snapshot);
 	/* the id comes round again only when nobody can have a snapshot from before it */
-	return !TransactionIdIsNormal(xmin) ||
-		U64FromFullTransactionId(ReadNextFullTransactionId()) - entry->xid >= PG_INT32_MAX ||
-		!XidInMVCCSnapshot(xmin, snapshot);
+	return !TransactionIdIsNormal(xmin) || !XidInMVCCSnapshot(xmin, snapshot) ||
+		U64FromFullTransactionId(ReadNextFullTransactionId()) - entry->xid >= PG_INT32_MAX;
 }
 
 /* A snapshot of a serializable transaction must have the catalog note what it reads. */
