@@ -61,12 +61,6 @@ typedef struct Context
 	int			max_rows;
 } Context;
 
-static int64
-to_epoch_ms(TimestampTz t)
-{
-	return t / 1000 + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000);
-}
-
 static void
 add_row(Context *cx, const LhIceManifest *row)
 {
@@ -604,7 +598,7 @@ add_snapshot(Context *cx, int64 now_ms)
 
 	s.snapshot_id = cx->snapshot_id;
 	s.sequence_number = cx->metadata.last_sequence_number + 1;
-	s.timestamp_ms = to_epoch_ms(commit->valid_from);
+	s.timestamp_ms = lh_timestamp_to_ms(commit->valid_from);
 	s.now_ms = now_ms;
 	s.manifest_list = write_list(cx);
 	s.schema_id = LH_ICE_NONE;
@@ -666,7 +660,7 @@ lh_iceberg_commit(LhIcebergCommit *commit)
 	MemoryContext cxt = AllocSetContextCreate(caller, "lakehouse commit", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	Context    *cx = palloc0(sizeof(Context));
-	int64		now_ms = to_epoch_ms(GetCurrentTimestamp());
+	int64		now_ms = lh_timestamp_to_ms(GetCurrentTimestamp());
 	LhIceManifestList previous;
 	bool		schema_changed;
 

@@ -265,8 +265,7 @@ record_version(LhTable *table, LhIcebergCommit *commit)
 		version.table_uuid = identity->table_uuid;
 		version.seq = table->last_seq;
 		version.snapshot_id = commit->snapshot_id;
-		version.valid_from = (commit->timestamp_ms -
-							  (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000)) * 1000;
+		version.valid_from = lh_timestamp_from_ms(commit->timestamp_ms);
 		version.operation = commit->operation;
 		version.total_files = commit->total_files;
 		version.total_bytes = commit->total_bytes;

@@ -17,6 +17,7 @@
 
 #include "access/tupdesc.h"
 #include "catalog/pg_attribute.h"
+#include "datatype/timestamp.h"
 
 #include "base/base.h"
 #include "iceberg/iceberg.h"
@@ -36,6 +37,22 @@ extern void lh_check_row_set(const LhRowSet *rows);
 
 /* An allocator over `cxt`, which must outlive it; its tick sees pending interrupts. */
 extern LhAlloc lh_palloc_alloc(MemoryContext cxt);
+
+/* ---- moments of versions: Iceberg counts milliseconds since 1970 ---- */
+
+#define LH_EPOCH_SHIFT_MS	((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000))
+
+static inline int64
+lh_timestamp_to_ms(TimestampTz t)
+{
+	return t / 1000 + LH_EPOCH_SHIFT_MS;
+}
+
+static inline TimestampTz
+lh_timestamp_from_ms(int64 ms)
+{
+	return (ms - LH_EPOCH_SHIFT_MS) * 1000;
+}
 
 /* ---- field ids ---- */
 

@@ -269,12 +269,6 @@ check_summary(MetadataCheck *c, const LhIceSnapshot *snapshot, const int64 total
 	}
 }
 
-static int64
-to_epoch_ms(TimestampTz t)
-{
-	return t / 1000 + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * INT64CONST(1000);
-}
-
 /* Each snapshot is a version of the same time, in the same order; the newest is the last. */
 static void
 check_snapshots(MetadataCheck *c)
@@ -295,7 +289,7 @@ check_snapshots(MetadataCheck *c)
 		if (version == NULL)
 			lh_finding(c->v, "metadata", c->v->table->metadata_name,
 					   "its snapshot " INT64_FORMAT " is none of the versions in the catalog", (int64) snapshot->snapshot_id);
-		else if (to_epoch_ms(version->valid_from) != snapshot->timestamp_ms)
+		else if (lh_timestamp_to_ms(version->valid_from) != snapshot->timestamp_ms)
 			lh_finding(c->v, "catalog", psprintf("version " INT64_FORMAT, version->seq),
 					   "it is of %s, its snapshot of another time", timestamptz_to_str(version->valid_from));
 		if (version != NULL)
