@@ -131,6 +131,47 @@ cached_file(const char *path)
 
 /* ---- ranges ---- */
 
+static void
+report_short(LhStore *store, const char *name, int64 offset, int64 len, int64 size)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("object \"%s\" is shorter than expected", name),
+			 errdetail("It ends at byte %lld; bytes %lld to %lld were to be read.  The location is \"%s\".",
+					   (long long) size, (long long) offset, (long long) (offset + len), store->location)));
+}
+
+void
+lh_local_read(LhStore *store, const char *name, int64 offset, int64 len, void *buf)
+{
+	char		path[MAXPGPATH];
+	int64		done = 0;
+
+	lh_local_path(store, name, path);
+	do
+	{
+		int			amount = (int) Min(len - done, READ_CHUNK);
+		int64		got = -1;
+		File		file;
+
+		/* Look the file up after the check: it may have closed files. */
+		CHECK_FOR_INTERRUPTS();
+		file = cached_file(path);
+		if (file < 0)
+			lh_object_error(store, name, "open");
+		if (!LH_FAULT_ERRNO("fetch.read"))
+			got = FileRead(file, (char *) buf + done, amount, offset + done, PG_WAIT_EXTENSION);
+		if (got < 0)
+			lh_object_error(store, name, "read");
+		if (got == 0 && amount > 0)
+			report_short(store, name, offset, len, FileSize(file));
+		done += got;
+	} while (done < len);
+
+	lh_counters.reads++;
+	lh_counters.bytes_read += len;
+}
+
 LhFetch *
 lh_local_fetch_submit(LhStore *store, const char *name, int64 offset,
 					  int64 len, void *buf)
@@ -155,49 +196,12 @@ lh_local_fetch_submit(LhStore *store, const char *name, int64 offset,
 	return &fetch->base;
 }
 
-static void
-report_short(const LocalFetch *fetch, int64 size)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("object \"%s\" is shorter than expected", fetch->name),
-			 errdetail("It ends at byte %lld; bytes %lld to %lld were to be read.  The location is \"%s\".",
-					   (long long) size, (long long) fetch->offset,
-					   (long long) (fetch->offset + fetch->len),
-					   fetch->base.store->location)));
-}
-
 void
 lh_local_fetch_wait(LhFetch *base)
 {
 	LocalFetch *fetch = (LocalFetch *) base;
-	char		path[MAXPGPATH];
-	int64		done = 0;
 
-	lh_local_path(base->store, fetch->name, path);
-	do
-	{
-		int			amount = (int) Min(fetch->len - done, READ_CHUNK);
-		int64		got = -1;
-		File		file;
-
-		/* Look the file up after the check: it may have closed files. */
-		CHECK_FOR_INTERRUPTS();
-		file = cached_file(path);
-		if (file < 0)
-			lh_object_error(base->store, fetch->name, "open");
-		if (!LH_FAULT_ERRNO("fetch.read"))
-			got = FileRead(file, fetch->buf + done, amount,
-						   fetch->offset + done, PG_WAIT_EXTENSION);
-		if (got < 0)
-			lh_object_error(base->store, fetch->name, "read");
-		if (got == 0 && amount > 0)
-			report_short(fetch, FileSize(file));
-		done += got;
-	} while (done < fetch->len);
-
-	lh_counters.reads++;
-	lh_counters.bytes_read += fetch->len;
+	lh_local_read(base->store, fetch->name, fetch->offset, fetch->len, fetch->buf);
 	pfree(fetch);
 }
 

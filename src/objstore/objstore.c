@@ -19,6 +19,7 @@ static const LhStoreOps local_ops = {
 	.upload_append = lh_local_upload_append,
 	.upload_publish = lh_local_upload_publish,
 	.upload_discard = lh_local_upload_discard,
+	.read = lh_local_read,
 	.fetch_submit = lh_local_fetch_submit,
 	.fetch_wait = lh_local_fetch_wait,
 	.fetch_cancel = lh_local_fetch_cancel,
@@ -193,9 +194,8 @@ lh_store_name_of_uri(const LhStore *store, const char *uri)
 
 /* ---- reading ---- */
 
-LhFetch *
-lh_fetch_submit(LhStore *store, const char *name, int64 offset, int64 len,
-				void *buf)
+static void
+range_check(const char *name, int64 offset, int64 len)
 {
 	int64		end;
 
@@ -206,6 +206,20 @@ lh_fetch_submit(LhStore *store, const char *name, int64 offset, int64 len,
 				 errmsg("invalid range of object \"%s\"", name),
 				 errdetail("Offset %lld and length %lld cannot be right.",
 						   (long long) offset, (long long) len)));
+}
+
+void
+lh_store_read(LhStore *store, const char *name, int64 offset, int64 len, void *buf)
+{
+	range_check(name, offset, len);
+	store->ops->read(store, name, offset, len, buf);
+}
+
+LhFetch *
+lh_fetch_submit(LhStore *store, const char *name, int64 offset, int64 len,
+				void *buf)
+{
+	range_check(name, offset, len);
 	return store->ops->fetch_submit(store, name, offset, len, buf);
 }
 

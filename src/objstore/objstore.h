@@ -115,6 +115,9 @@ extern LhFetch *lh_fetch_submit(LhStore *store, const char *name,
 extern void lh_fetch_wait(LhFetch *fetch);
 extern void lh_fetch_cancel(LhFetch *fetch);
 
+/* The bytes [offset, offset + len) into buf; errors as of lh_fetch_wait. */
+extern void lh_store_read(LhStore *store, const char *name, int64 offset, int64 len, void *buf);
+
 /* Size in bytes; -1 if there is none and missing_ok. */
 extern int64 lh_store_size(LhStore *store, const char *name, bool missing_ok);
 

@@ -37,6 +37,7 @@ typedef struct LhStoreOps
 	void		(*upload_publish) (void *state, bool replace);
 	void		(*upload_discard) (void *state);
 
+	void		(*read) (LhStore *store, const char *name, int64 offset, int64 len, void *buf);
 	LhFetch    *(*fetch_submit) (LhStore *store, const char *name,
 								 int64 offset, int64 len, void *buf);
 	void		(*fetch_wait) (LhFetch *fetch);
@@ -122,6 +123,7 @@ extern bool lh_local_remove(LhStore *store, const char *name, bool missing_ok,
 extern void lh_local_remove_empty_dirs(LhStore *store, const char *prefix);
 
 /* local_read.c */
+extern void lh_local_read(LhStore *store, const char *name, int64 offset, int64 len, void *buf);
 extern LhFetch *lh_local_fetch_submit(LhStore *store, const char *name,
 									  int64 offset, int64 len, void *buf);
 extern void lh_local_fetch_wait(LhFetch *fetch);

@@ -347,7 +347,7 @@ read_range(LhFileReader *reader, GroupState *group, int64 offset, int64 len)
 {
 	uint8_t    *bytes = MemoryContextAllocHuge(group->cxt, Max(len, 1));
 
-	lh_fetch_wait(lh_fetch_submit(reader->store, reader->file->name, offset, len, bytes));
+	lh_store_read(reader->store, reader->file->name, offset, len, bytes);
 	reader->bytes += len;
 	return bytes;
 }

@@ -184,14 +184,12 @@ read_footer(LhStore *store, LhFile *file)
 	LhError		error;
 	bytea	   *footer;
 
-	lh_fetch_wait(lh_fetch_submit(store, file->name, file->byte_count - LH_PQ_TAIL_BYTES,
-								  LH_PQ_TAIL_BYTES, tail));
+	lh_store_read(store, file->name, file->byte_count - LH_PQ_TAIL_BYTES, LH_PQ_TAIL_BYTES, tail);
 	lh_report(lh_pq_tail_parse(tail, file->byte_count, &footer_len, &error), &error, file->name);
 	footer = palloc(VARHDRSZ + footer_len);
 	SET_VARSIZE(footer, VARHDRSZ + footer_len);
-	lh_fetch_wait(lh_fetch_submit(store, file->name,
-								  file->byte_count - LH_PQ_TAIL_BYTES - footer_len,
-								  footer_len, VARDATA(footer)));
+	lh_store_read(store, file->name, file->byte_count - LH_PQ_TAIL_BYTES - footer_len,
+				  footer_len, VARDATA(footer));
 	return footer;
 }
 

@@ -127,8 +127,7 @@ check_chunk(LhVerify *v, const LhFile *file, const LhPqFileMeta *meta, int group
 	LhPqVector	vector;
 	LhError		error;
 
-	lh_fetch_wait(lh_fetch_submit(lh_store_open(file->location), file->name, chunk->start,
-								  chunk->total_compressed, bytes));
+	lh_store_read(lh_store_open(file->location), file->name, chunk->start, chunk->total_compressed, bytes);
 	lh_report(lh_pq_column_open(meta, group, leaf, bytes, chunk->total_compressed, alloc, &reader, &error),
 			  &error, file->name);
 	do
@@ -172,8 +171,8 @@ check_footer(LhVerify *v, const LhFile *file)
 		return;
 	}
 	bytes = palloc(len);
-	lh_fetch_wait(lh_fetch_submit(lh_store_open(file->location), file->name,
-								  file->byte_count - LH_PQ_TAIL_BYTES - len, len, bytes));
+	lh_store_read(lh_store_open(file->location), file->name, file->byte_count - LH_PQ_TAIL_BYTES - len,
+				  len, bytes);
 	if (memcmp(bytes, VARDATA_ANY(footer), len) != 0)
 		lh_finding(v, "footer", file->name, "the file's footer is not the one in the catalog");
 	pfree(bytes);

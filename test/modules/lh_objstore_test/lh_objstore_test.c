@@ -145,8 +145,7 @@ os_fetch(PG_FUNCTION_ARGS)
 	bytea	   *result = palloc(VARHDRSZ + Max(len, 0));
 
 	SET_VARSIZE(result, VARHDRSZ + Max(len, 0));
-	lh_fetch_wait(lh_fetch_submit(store_arg(fcinfo), name_arg(fcinfo),
-								  PG_GETARG_INT64(2), len, VARDATA(result)));
+	lh_store_read(store_arg(fcinfo), name_arg(fcinfo), PG_GETARG_INT64(2), len, VARDATA(result));
 	PG_RETURN_BYTEA_P(result);
 }
 
