@@ -7,6 +7,7 @@
  *
  *	WRITE		LhWalWrite (24 bytes), path, bytes of the object from offset on.
  *				The record that ends at size is the object's last one.
+ *	WRITE_ZSTD	the same, the bytes compressed as one zstd frame
  *	REMOVE		LhWalRemove (8 bytes), path
  *	REMOVE_DIRS	LhWalRemove (8 bytes), path: empty directories at and below it
  */
@@ -26,6 +27,7 @@
 #define LH_WAL_WRITE		0x00
 #define LH_WAL_REMOVE		0x10
 #define LH_WAL_REMOVE_DIRS	0x20
+#define LH_WAL_WRITE_ZSTD	0x30
 
 #define LH_WAL_CHUNK		(128 * 1024)
 

@@ -17,6 +17,7 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -60,10 +61,36 @@ insert_record(uint8 info, void *header, size_t header_len, const char *wal_path,
 	(void) XLogInsert(LH_RMGR_ID, info);
 }
 
+/* Metadata repeat themselves, from version to version and within one; Parquet's pages are compressed. */
+static bool
+is_compressible(const char *path)
+{
+	size_t		len = strlen(path);
+	size_t		ext_len = strlen(".parquet");
+
+	return len < ext_len || strcmp(path + len - ext_len, ".parquet") != 0;
+}
+
+/* One piece, compressed if that saves an eighth; packed has room for the worst. */
+static void
+insert_piece(LhWalWrite *header, const char *wal_path, const char *piece, size_t len, char *packed)
+{
+	size_t		packed_len = 0;
+
+	if (packed != NULL)
+		packed_len = ZSTD_compress(packed, ZSTD_COMPRESSBOUND(LH_WAL_CHUNK), piece, len, 1);
+	/* an error code is more than any length */
+	if (packed != NULL && packed_len < len - len / 8)
+		insert_record(LH_WAL_WRITE_ZSTD, header, sizeof(*header), wal_path, packed, packed_len);
+	else
+		insert_record(LH_WAL_WRITE, header, sizeof(*header), wal_path, piece, len);
+}
+
 static void
 insert_chunks(int fd, const char *path, const char *wal_path, int64 size, uint32 crc)
 {
 	char	   *buffer = palloc(LH_WAL_CHUNK);
+	char	   *packed = is_compressible(path) ? palloc(ZSTD_COMPRESSBOUND(LH_WAL_CHUNK)) : NULL;
 	LhWalWrite	header = {0};
 
 	header.size = size;
@@ -77,10 +104,12 @@ insert_chunks(int fd, const char *path, const char *wal_path, int64 size, uint32
 		LH_FAULT_POINT("upload.log_chunk");
 		if (len > 0 && pg_pread(fd, buffer, len, header.offset) != len)
 			lh_path_error(ERROR, path, "read");
-		insert_record(LH_WAL_WRITE, &header, sizeof(header), wal_path, buffer, len);
+		insert_piece(&header, wal_path, buffer, len, packed);
 		header.offset += len;
 	} while (header.offset < size);
 	pfree(buffer);
+	if (packed != NULL)
+		pfree(packed);
 }
 
 /* The object at path, which is whole and durable, if it travels. */

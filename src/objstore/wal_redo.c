@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "access/rmgr.h"
 #include "access/xlog_internal.h"
@@ -40,6 +41,12 @@ static MemoryContext redo_context = NULL;
 
 /* ---- records ---- */
 
+static uint8
+get_info(XLogReaderState *record)
+{
+	return XLogRecGetInfo(record) & ~XLR_INFO_MASK;
+}
+
 /* Copies the path out of a record; ends replay if it cannot be one of ours. */
 static void
 get_path(const char *from, size_t len, char *path)
@@ -51,6 +58,17 @@ get_path(const char *from, size_t len, char *path)
 }
 
 static const char *
+decompress(const char *packed, size_t packed_len, size_t *len)
+{
+	char	   *plain = palloc(LH_WAL_CHUNK);
+
+	*len = ZSTD_decompress(plain, LH_WAL_CHUNK, packed, packed_len);
+	if (ZSTD_isError(*len))
+		elog(PANIC, "lakehouse WAL record has no zstd frame: %s", ZSTD_getErrorName(*len));
+	return plain;
+}
+
+static const char *
 get_write(XLogReaderState *record, LhWalWrite *header, char *path, size_t *len)
 {
 	char	   *data = XLogRecGetData(record);
@@ -58,8 +76,9 @@ get_write(XLogReaderState *record, LhWalWrite *header, char *path, size_t *len)
 
 	memcpy(header, data, sizeof(*header));
 	get_path(data + sizeof(*header), header->path_len, path);
+	data += sizeof(*header) + header->path_len;
 	*len = total - sizeof(*header) - header->path_len;
-	return data + sizeof(*header) + header->path_len;
+	return get_info(record) == LH_WAL_WRITE_ZSTD ? decompress(data, *len, len) : data;
 }
 
 static void
@@ -280,11 +299,11 @@ static void
 redo(XLogReaderState *record)
 {
 	MemoryContext old = MemoryContextSwitchTo(redo_context);
-	uint8		info = XLogRecGetInfo(record) & ~XLR_INFO_MASK;
 
-	switch (info)
+	switch (get_info(record))
 	{
 		case LH_WAL_WRITE:
+		case LH_WAL_WRITE_ZSTD:
 			redo_write(record);
 			break;
 		case LH_WAL_REMOVE:
@@ -294,7 +313,7 @@ redo(XLogReaderState *record)
 			redo_remove_dirs(record);
 			break;
 		default:
-			elog(PANIC, "unknown lakehouse WAL record %u", info);
+			elog(PANIC, "unknown lakehouse WAL record %u", get_info(record));
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(redo_context);
@@ -306,8 +325,9 @@ static void
 describe(StringInfo buf, XLogReaderState *record)
 {
 	char		path[MAXPGPATH];
+	uint8		info = get_info(record);
 
-	if ((XLogRecGetInfo(record) & ~XLR_INFO_MASK) == LH_WAL_WRITE)
+	if (info == LH_WAL_WRITE || info == LH_WAL_WRITE_ZSTD)
 	{
 		LhWalWrite	header;
 		size_t		len;
@@ -336,6 +356,8 @@ identify(uint8 info)
 			return "REMOVE";
 		case LH_WAL_REMOVE_DIRS:
 			return "REMOVE_DIRS";
+		case LH_WAL_WRITE_ZSTD:
+			return "WRITE_ZSTD";
 	}
 	return NULL;
 }

@@ -63,6 +63,13 @@ is((stat $standby->data_dir . '/lakehouse/hint')[2], (stat $primary->data_dir . 
 like(sql(q{SELECT os_error($$SELECT os_put(os_default(), 'even', 'other')$$)}), qr/^42710/, 'a name that is taken');
 same('travels not');
 
+# metadata travels compressed, Parquet as it is
+my $repeated = q{SELECT os_put(os_default(), '%s', convert_to(repeat('{"snapshot-id": 1234567}', 40000), 'UTF8'))};
+cmp_ok(wal_bytes(sprintf($repeated, 'v1.metadata.json')), '<', 50_000, 'a text of 960,000 bytes that repeats itself');
+cmp_ok(wal_bytes(sprintf($repeated, 'data.parquet')), '>', 960_000, 'a data file');
+cmp_ok(wal_bytes(sprintf($upload, 'random.avro', 5, 1)), '>', 64_000, 'a text that does not');
+same('objects of several compressed pieces');
+
 # pg_basebackup would fail on longer paths
 my $fits = 'a/' . 'x' x (99 - length 'lakehouse/a/');
 sql("SELECT os_put(os_default(), '$fits', 'x')");
@@ -175,7 +182,7 @@ for my $point (qw(upload.log:1 upload.log_chunk:2))
 
 # ---- what is logged ----
 
-my $large = sprintf($upload, '%s', 7, 20);
+my $large = sprintf($upload, '%s.parquet', 7, 20);
 cmp_ok(wal_bytes(sprintf($large, 'logged')), '>', 1_280_000, 'WAL of an object in the data directory');
 my $away = "file://$elsewhere/x";
 cmp_ok(wal_bytes(sprintf($large, 'x') =~ s/os_default\(\)/'$away'/r), '<', 100_000, 'none elsewhere');
@@ -191,6 +198,6 @@ $standby->stop;
 $primary->append_conf('postgresql.conf', "lakehouse.wal_objects = on\nwal_level = minimal\nmax_wal_senders = 0\n");
 $primary->restart;
 cmp_ok(wal_bytes(sprintf($large, 'minimal')), '<', 100_000, 'nor with wal_level = minimal');
-is(sql(q{SELECT os_size(os_default(), 'minimal')}), 1_280_000, 'the object is there');
+is(sql(q{SELECT os_size(os_default(), 'minimal.parquet')}), 1_280_000, 'the object is there');
 
 done_testing();
