@@ -45,14 +45,6 @@ lh_pq_compressor_init(LhPqCompressor *c, LhPqCodec codec, int level,
 	if (c->zstd == NULL)
 		return lh_fail(err, LH_ERR_NOMEM, -1, "out of memory");
 	ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_compressionLevel, level);
-
-	/*
-	 * Up to 16 kB level 1 takes matches of five bytes, beyond of six.  Five
-	 * are often a string's length and a byte of a neighbour, which saves next
-	 * to nothing, and a tenth of the time to decompress.
-	 */
-	if (level == 1)
-		ZSTD_CCtx_setParameter(c->zstd, ZSTD_c_minMatch, 6);
 	return LH_OK;
 }
 
