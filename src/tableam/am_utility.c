@@ -11,6 +11,7 @@
  * - An extension's script makes heap tables unless it says otherwise
  *	 (docs/decisions/0008).
  * - A table that turns into a lakehouse table gets its delta.
+ * - REINDEX CONCURRENTLY leaves deltas out (am_reindex.c).
  */
 #include "postgres.h"
 
@@ -423,10 +424,10 @@ finish_alteration(const Alteration *alteration)
 
 /* ---- the hook ---- */
 
-static void
-call_previous(PlannedStmt *pstmt, const char *query, bool read_only_tree,
-			  ProcessUtilityContext context, ParamListInfo params,
-			  QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+void
+lh_utility_previous(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+					ProcessUtilityContext context, ParamListInfo params,
+					QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	if (previous_utility != NULL)
 		previous_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
@@ -445,7 +446,7 @@ run_copy(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	lh_statement_set_depth(depth + 1);
 	PG_TRY();
 	{
-		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
+		lh_utility_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	}
 	PG_FINALLY();
 	{
@@ -466,6 +467,8 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	Alteration	alteration = {0};
 
 	lh_deltas_close_idle();
+	if (IsA(stmt, ReindexStmt) && lh_reindex_concurrently(pstmt, query, context, params, env, dest, qc))
+		return;
 	if (IsA(stmt, CreateStmt) && creates_ours((CreateStmt *) stmt))
 	{
 		CreateStmt *create;
@@ -497,7 +500,7 @@ utility_hook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	if (IsA(stmt, CopyStmt))
 		run_copy(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
-		call_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
+		lh_utility_previous(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (creation.relation != NULL)
 		finish_creation(&creation);
 	if (OidIsValid(alteration.relid))

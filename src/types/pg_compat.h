@@ -12,9 +12,12 @@
 #include "access/stratnum.h"
 #include "access/xact.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "nodes/pathnodes.h"
 #include "pgstat.h"
 #include "storage/buf_internals.h"
@@ -157,6 +160,51 @@ lh_owns_database(Oid database, Oid role)
 	return pg_database_ownercheck(database, role);
 #endif
 }
+
+/* Whom REINDEX lets do it, by what is reindexed: since 17 more than the owner. */
+#if PG_VERSION_NUM >= 170000
+#define lh_may_reindex(relid) (pg_class_aclcheck(relid, GetUserId(), ACL_MAINTAIN) == ACLCHECK_OK)
+#define lh_may_reindex_all() has_privs_of_role(GetUserId(), ROLE_PG_MAINTAIN)
+#elif PG_VERSION_NUM >= 160000
+#define lh_may_reindex(relid) object_ownercheck(RelationRelationId, relid, GetUserId())
+#define lh_may_reindex_all() false
+#else
+#define lh_may_reindex(relid) pg_class_ownercheck(relid, GetUserId())
+#define lh_may_reindex_all() false
+#endif
+#define lh_may_reindex_database() (lh_owns_database(MyDatabaseId, GetUserId()) || lh_may_reindex_all())
+
+static inline bool
+lh_may_reindex_schema(Oid schema)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(NamespaceRelationId, schema, GetUserId()) || lh_may_reindex_all();
+#else
+	return pg_namespace_ownercheck(schema, GetUserId());
+#endif
+}
+
+/* What REINDEX CONCURRENTLY says of what it leaves out. */
+#if PG_VERSION_NUM >= 170000
+#define lh_warn_of_invalid_index(schema, name) \
+	ereport(WARNING, \
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), \
+			 errmsg("skipping reindex of invalid index \"%s.%s\"", schema, name), \
+			 errhint("Use DROP INDEX or REINDEX INDEX.")))
+#else
+#define lh_warn_of_invalid_index(schema, name) \
+	ereport(WARNING, \
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), \
+			 errmsg("cannot reindex invalid index \"%s.%s\" concurrently, skipping", schema, name)))
+#endif
+#if PG_VERSION_NUM >= 160000
+#define lh_warn_of_catalogs() ((void) 0)
+#else
+#define lh_warn_of_catalogs() \
+	ereport(WARNING, \
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), \
+			 errmsg("cannot reindex system catalogs concurrently, skipping all")))
+#endif
 
 /* ---- executor ---- */
 
