@@ -57,17 +57,7 @@ get_path(const char *from, size_t len, char *path)
 	path[len] = '\0';
 }
 
-static const char *
-decompress(const char *packed, size_t packed_len, size_t *len)
-{
-	char	   *plain = palloc(LH_WAL_CHUNK);
-
-	*len = ZSTD_decompress(plain, LH_WAL_CHUNK, packed, packed_len);
-	if (ZSTD_isError(*len))
-		elog(PANIC, "lakehouse WAL record has no zstd frame: %s", ZSTD_getErrorName(*len));
-	return plain;
-}
-
+/* The bytes of the object, as the record has them. */
 static const char *
 get_write(XLogReaderState *record, LhWalWrite *header, char *path, size_t *len)
 {
@@ -78,7 +68,7 @@ get_write(XLogReaderState *record, LhWalWrite *header, char *path, size_t *len)
 	get_path(data + sizeof(*header), header->path_len, path);
 	data += sizeof(*header) + header->path_len;
 	*len = total - sizeof(*header) - header->path_len;
-	return get_info(record) == LH_WAL_WRITE_ZSTD ? decompress(data, *len, len) : data;
+	return data;
 }
 
 static void
@@ -234,6 +224,17 @@ finish_object(int fd, const char *path, const char *temp_path, const LhWalWrite 
 
 /* ---- replay ---- */
 
+static const char *
+decompress(const char *packed, size_t packed_len, size_t *len)
+{
+	char	   *plain = palloc(LH_WAL_CHUNK);
+
+	*len = ZSTD_decompress(plain, LH_WAL_CHUNK, packed, packed_len);
+	if (ZSTD_isError(*len))
+		elog(PANIC, "lakehouse WAL record has no zstd frame: %s", ZSTD_getErrorName(*len));
+	return plain;
+}
+
 static void
 redo_write(XLogReaderState *record)
 {
@@ -255,6 +256,8 @@ redo_write(XLogReaderState *record)
 	fd = open_temp(path, temp_path, header.offset == 0);
 	if (fd < 0)
 		return;
+	if (get_info(record) == LH_WAL_WRITE_ZSTD)
+		data = decompress(data, len, &len);
 	write_at(fd, temp_path, data, len, header.offset);
 	if (header.offset + len == header.size)
 		finish_object(fd, path, temp_path, &header);
