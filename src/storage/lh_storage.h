@@ -313,6 +313,7 @@ extern void lh_dead_rows_end(bool committed);
 /* ---- what this transaction has buried itself (own_dead.c) ---- */
 
 extern void lh_own_dead_add(Relation rel, uint64 row_id, CommandId cid);
+extern void lh_own_dead_add_bulk(Relation rel, const LhBulk *bulk, CommandId cid);
 
 /* Does the snapshot not see the row because of that?  False: ask the row's marks. */
 extern bool lh_own_dead_to(Relation rel, uint64 row_id, Snapshot snapshot);

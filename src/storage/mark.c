@@ -968,6 +968,7 @@ lh_rows_bury(LhMarks *marks, LhBulk *rows, LhBulk *waits, CommandId cid, int lea
 		{
 			lh_metapage_note_bulk(marks->rel, rows->first + LH_BULK_ROWS);
 			bulk_put(&marks->delta, &left, cid);
+			lh_own_dead_add_bulk(marks->rel, &left, cid);
 		}
 		else
 			memset(left.bits, 0, sizeof(left.bits));

@@ -20,6 +20,7 @@
 #include "types/pg_compat.h"
 
 #define MAX_OWN_DEAD	50000
+#define MAX_OWN_BULKS	20000
 
 /* Without padding, as it is hashed as bytes. */
 typedef struct OwnDeadKey
@@ -35,7 +36,17 @@ typedef struct OwnDead
 	CommandId	cid;			/* that buried it */
 } OwnDead;
 
-static HTAB *own_dead = NULL;	/* in TopTransactionContext */
+/* Rows that were deleted together with others. */
+typedef struct OwnBulk
+{
+	OwnDeadKey	key;			/* of the first row of the block */
+	CommandId	cid;			/* that buried the last of them */
+	LhBulk		rows;
+} OwnBulk;
+
+/* in TopTransactionContext */
+static HTAB *own_dead = NULL;
+static HTAB *own_bulks = NULL;
 
 static OwnDeadKey
 key_of(Relation rel, uint64 row_id)
@@ -43,43 +54,85 @@ key_of(Relation rel, uint64 row_id)
 	return (OwnDeadKey) {row_id, RelationGetRelid(rel), rel->rd_node.relNode};
 }
 
-void
-lh_own_dead_add(Relation rel, uint64 row_id, CommandId cid)
+/* The entry of a table that is made, and emptied when it has so many. */
+static void *
+enter(HTAB **table, Size entry_size, long most, OwnDeadKey key, bool *found)
 {
-	OwnDeadKey	key = key_of(rel, row_id);
-	OwnDead    *entry;
-
-	if (own_dead != NULL && hash_get_num_entries(own_dead) >= MAX_OWN_DEAD)
+	if (*table != NULL && hash_get_num_entries(*table) >= most)
 	{
-		hash_destroy(own_dead);
-		own_dead = NULL;
+		hash_destroy(*table);
+		*table = NULL;
 	}
-	if (own_dead == NULL)
+	if (*table == NULL)
 	{
 		HASHCTL		info = {0};
 
 		info.keysize = sizeof(OwnDeadKey);
-		info.entrysize = sizeof(OwnDead);
+		info.entrysize = entry_size;
 		info.hcxt = TopTransactionContext;
-		own_dead = hash_create("lakehouse rows deleted by this transaction", 64, &info,
-							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		*table = hash_create("lakehouse rows deleted by this transaction", 64, &info,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	entry = hash_search(own_dead, &key, HASH_ENTER, NULL);
+	return hash_search(*table, &key, HASH_ENTER, found);
+}
+
+void
+lh_own_dead_add(Relation rel, uint64 row_id, CommandId cid)
+{
+	OwnDead    *entry = enter(&own_dead, sizeof(OwnDead), MAX_OWN_DEAD, key_of(rel, row_id), NULL);
+
 	entry->cid = cid;
+}
+
+void
+lh_own_dead_add_bulk(Relation rel, const LhBulk *bulk, CommandId cid)
+{
+	bool		found;
+	OwnBulk    *entry = enter(&own_bulks, sizeof(OwnBulk), MAX_OWN_BULKS, key_of(rel, bulk->first), &found);
+
+	if (!found)
+		memset(&entry->rows, 0, sizeof(entry->rows));
+	for (int i = 0; i < lengthof(bulk->bits); i++)
+		entry->rows.bits[i] |= bulk->bits[i];
+	entry->cid = cid;
+}
+
+static void *
+look_up(HTAB *table, OwnDeadKey key)
+{
+	return table != NULL ? hash_search(table, &key, HASH_FIND, NULL) : NULL;
+}
+
+/* Which command buried the row? */
+static bool
+find_burial(Relation rel, uint64 row_id, CommandId *cid)
+{
+	OwnDead    *dead = look_up(own_dead, key_of(rel, row_id));
+	OwnBulk    *bulk;
+
+	if (dead != NULL)
+	{
+		*cid = dead->cid;
+		return true;
+	}
+	bulk = look_up(own_bulks, key_of(rel, LH_BULK_FIRST(row_id)));
+	if (bulk == NULL || !lh_bulk_has(&bulk->rows, row_id))
+		return false;
+	*cid = bulk->cid;
+	return true;
 }
 
 bool
 lh_own_dead_to(Relation rel, uint64 row_id, Snapshot snapshot)
 {
-	OwnDeadKey	key = key_of(rel, row_id);
-	OwnDead    *entry;
+	CommandId	cid;
 
-	if (own_dead == NULL || (entry = hash_search(own_dead, &key, HASH_FIND, NULL)) == NULL)
+	if (!find_burial(rel, row_id, &cid))
 		return false;
 	switch (snapshot->snapshot_type)
 	{
 		case SNAPSHOT_MVCC:
-			return entry->cid < snapshot->curcid;
+			return cid < snapshot->curcid;
 		case SNAPSHOT_DIRTY:
 		case SNAPSHOT_SELF:
 			return true;
@@ -94,5 +147,7 @@ lh_own_dead_forget(bool transaction_ends)
 	/* the memory goes with the transaction */
 	if (own_dead != NULL && !transaction_ends)
 		hash_destroy(own_dead);
-	own_dead = NULL;
+	if (own_bulks != NULL && !transaction_ends)
+		hash_destroy(own_bulks);
+	own_dead = own_bulks = NULL;
 }
