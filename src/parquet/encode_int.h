@@ -55,6 +55,12 @@ extern bool lh_pq_dict_map(LhPqDict *dict, const uint8_t *plain, size_t n, size_
 /* Forgets the values after the first n; the dictionary only serves as page body then. */
 extern void lh_pq_dict_cut(LhPqDict *dict, uint32_t n);
 
+/*
+ * Adds the other zero to floats that have only one; false: no memory.  Nothing
+ * may be mapped afterwards.
+ */
+extern bool lh_pq_dict_pair_zeros(LhPqDict *dict);
+
 /* The value number i, without length prefix. */
 static inline LhPqBytes
 lh_pq_dict_value(const LhPqDict *dict, uint32_t i)

@@ -430,11 +430,14 @@ static LhStatus
 emit_dictionary(LhPqWriter *w, LhPqLeaf *leaf, LhPqChunk *chunk, LhError *err)
 {
 	const LhBuf *plain = &leaf->dict.plain;
+	LhPqType	type = leaf->node->type;
 	LhStatus	status;
 
 	chunk->dictionary_page_offset = -1;
 	if (leaf->dict_pages == 0)
 		return LH_OK;
+	if ((type == LH_PQ_FLOAT || type == LH_PQ_DOUBLE) && !lh_pq_dict_pair_zeros(&leaf->dict))
+		return lh_pq_no_memory(err);
 	chunk->dictionary_page_offset = w->written;
 	status = lh_pq_page_pack(w, plain->data, plain->len, true, LH_PQ_PLAIN, leaf->dict.n, err);
 	if (status == LH_OK)
