@@ -14,6 +14,8 @@
  * lakehouse table by one REINDEX INDEX CONCURRENTLY for each index, any other
  * by a REINDEX TABLE CONCURRENTLY.  Core carries these out and sees nothing but
  * them; what is wrong with the statement as a whole, it is left to say.
+ *
+ * Who names a delta himself gets what core does, and may have to repeat it.
  */
 #include "postgres.h"
 
@@ -24,7 +26,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
-#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -121,36 +122,14 @@ is_ours(Oid relid)
 	return lh_relation_am(relid) == lh_am_oid();
 }
 
-/* Named by itself, a delta would fail in the same way. */
-static void
-refuse_delta(Oid relid)
-{
-	ListCell   *lc;
-
-	if (get_rel_relkind(relid) != RELKIND_TOASTVALUE)
-		return;
-	foreach(lc, tables_where(Anum_pg_class_reltoastrelid, relid))
-		if (is_ours(lfirst_oid(lc)))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot reindex the delta of table \"%s\" concurrently", get_rel_name(lfirst_oid(lc))),
-					 errdetail("Row locks that others take meanwhile would get into its index twice."),
-					 errhint("Use REINDEX without CONCURRENTLY.")));
-}
-
 static List *
-named_tables(const RangeVar *name, bool is_index)
+named_tables(const RangeVar *name)
 {
 	Oid			relid = RangeVarGetRelid(name, NoLock, true);
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (OidIsValid(relid) && is_index)
-		relid = get_rel_relkind(relid) == RELKIND_INDEX ? IndexGetRelation(relid, true) : InvalidOid;
 	if (!OidIsValid(relid) || !lh_may_reindex(relid))
-		return NIL;
-	refuse_delta(relid);
-	if (is_index)
 		return NIL;
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return list_make1_oid(relid);
@@ -169,9 +148,8 @@ tables_of(const ReindexStmt *stmt)
 
 	switch (stmt->kind)
 	{
-		case REINDEX_OBJECT_INDEX:
 		case REINDEX_OBJECT_TABLE:
-			return named_tables(stmt->relation, stmt->kind == REINDEX_OBJECT_INDEX);
+			return named_tables(stmt->relation);
 		case REINDEX_OBJECT_SCHEMA:
 			schema = get_namespace_oid(stmt->name, true);
 			return OidIsValid(schema) && lh_may_reindex_schema(schema) ?
