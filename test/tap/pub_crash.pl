@@ -42,7 +42,7 @@ sub orphans
 	my @left;
 
 	# the sweep is the publisher's, after it has answered
-	for (1 .. 50)
+	for (1 .. 1800)
 	{
 		@left = grep { /\.tmp-/ || (m{/data/([^/]+\.parquet)$} && !$known{$1}) } Lakehouse::lake_files($node);
 		last if !@left;
