@@ -236,6 +236,20 @@ class Generator:
             f"DELETE FROM {table.name} WHERE {key} IN (SELECT {key[1:-1]} FROM {table.name} WHERE c1 BETWEEN {i} AND {i + 10})",
             f"DELETE FROM {table.name} t USING {table.name} u WHERE u.c1 = t.c1 + 1 AND t.c1 < {i}"]))]
 
+    def fold(self):
+        """Rows of two files go together: of one so many that it is written anew, of the other few."""
+        table = self.key_table()
+        if not table or table.locked or table.rows >= MAX_ROWS:
+            return None
+        table.rows += 80
+        i = self.r.randint(100, 10000) * 100
+        values = "SELECT i, NULL, 'fold' FROM generate_series({}, {}) i ON CONFLICT DO NOTHING;"
+        return [f"INSERT INTO {table.name} (c1, c2, c3) {values.format(i, i + 39)}", f"SELECT publish('{table.name}');",
+                f"INSERT INTO {table.name} (c1, c2, c3) {values.format(i + 40, i + 79)}", f"SELECT publish('{table.name}');",
+                f"DELETE FROM {table.name} WHERE c1 BETWEEN {i + self.r.randint(0, 25)} AND {i + self.r.randint(41, 48)};",
+                f"SELECT publish('{table.name}');", "SELECT pg_sleep(0.05);",
+                f"SELECT count(*), sum(c1) FROM {table.name} WHERE c1 >= {i};"]
+
     def merge(self):
         table = self.key_table()
         if not table:
@@ -474,7 +488,7 @@ class Generator:
             lines.append(f"SELECT drain('{name}', true);")
         return lines + [f"CLOSE {name};"]
 
-    KINDS = [("keyed", 3), ("upsert", 8), ("update", 10), ("update_all", 3), ("delete", 5), ("merge", 4), ("by_index", 5),
+    KINDS = [("keyed", 3), ("upsert", 8), ("update", 10), ("update_all", 3), ("delete", 5), ("fold", 1), ("merge", 4), ("by_index", 5),
              ("constraints", 2), ("notes", 2), ("insert", 12), ("insert_self", 3), ("insert_probing", 3), ("copy_in", 4), ("query", 18), ("publish", 4),
              ("truncate", 2), ("create", 2), ("create_as", 2), ("drop", 1), ("add_column", 3), ("drop_column", 2),
              ("rename_column", 1), ("retype_column", 2), ("default", 1), ("access_method", 1), ("settings", 3), ("mark", 2), ("look", 3)]
