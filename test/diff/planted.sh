@@ -20,7 +20,7 @@ bugs=(
 	'bulk-delete-of-others-seen|difftest|40000|src/storage/bulk.c|s/lh_bulk_has\(&bulk, row_id\) &&\s+delta_index_judge\(&index, snapshot\)/lh_bulk_has(&bulk, row_id)/'
 	'lock-missed-by-bulk-delete|sessions|8000|src/storage/mark.c|s/return is_locked\(marks, &m\) \? MAY_HAVE_TO_WAIT :/return /'
 	'update-missed-by-bulk-delete|sessions|8000|src/storage/mark.c|s/state == XMIN_RUNNING \? MAY_HAVE_TO_WAIT :/state == XMIN_RUNNING ? NOT_IN_THE_WAY :/'
-	'lock-of-older-version-missed|sessions|8000|src/storage/mark.c|s/if \(!is_locked\(marks, &ancestor\)\)\s+continue;/continue;/'
+	'lock-of-older-version-missed|sessions|20000|src/storage/mark.c|s/if \(!is_locked\(marks, &ancestor\)\)\s+continue;/continue;/'
 	'lock-of-file-row-missed|sessions|8000|src/storage/mark.c|s/if \(!ItemPointerIsValid\(&m->lock_tid\)\)\s+\{\s+if \(!make\)/if (!m->in_delta || !ItemPointerIsValid(&m->lock_tid)) { if (!make || !m->in_delta)/'
 	'locked-row-not-skipped|sessions|8000|src/storage/mark.c|s/if \(result == TM_WouldBlock && policy != LockWaitSkip\)/if (result == TM_WouldBlock)/'
 	'key-share-blocks|sessions|8000|src/tableam/am_modify.c|s/LockTupleMode mode = LockTupleNoKeyExclusive;/LockTupleMode mode = LockTupleExclusive;/'
