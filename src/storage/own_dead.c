@@ -40,7 +40,7 @@ typedef struct OwnDead
 typedef struct OwnBulk
 {
 	OwnDeadKey	key;			/* of the first row of the block */
-	CommandId	cid;			/* that buried the last of them */
+	CommandId	cid;			/* the last that buried some of them; a trigger's is later than its statement's */
 	LhBulk		rows;
 } OwnBulk;
 
@@ -92,9 +92,9 @@ lh_own_dead_add_bulk(Relation rel, const LhBulk *bulk, CommandId cid)
 
 	if (!found)
 		memset(&entry->rows, 0, sizeof(entry->rows));
+	entry->cid = found ? Max(entry->cid, cid) : cid;
 	for (int i = 0; i < lengthof(bulk->bits); i++)
 		entry->rows.bits[i] |= bulk->bits[i];
-	entry->cid = cid;
 }
 
 static void *
