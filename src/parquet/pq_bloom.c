@@ -82,19 +82,17 @@ add_hash(LhBuf *hashes, const void *value, size_t len)
 static bool
 add_equals(LhBuf *hashes, LhPqType type, const uint8_t *plain)
 {
-	static const uint8_t zero[8] = {0};
-	static const uint8_t minus_zero[8] = {0, 0, 0, 0, 0, 0, 0, 0x80};
 	static const uint8_t nan64[8] = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f};
 	static const uint8_t nan32[4] = {0, 0, 0xc0, 0x7f};
 	size_t		len = type == LH_PQ_FLOAT ? 4 : 8;
 	LhPqBytes	v = {plain, (int32_t) len};
-	LhPqBytes	z = {zero, (int32_t) len};
+	LhPqBytes	zero = {lh_pq_zero(len, false), (int32_t) len};
 	LhPqOrder	order = type == LH_PQ_FLOAT ? LH_PQ_ORDER_FLOAT : LH_PQ_ORDER_DOUBLE;
 
 	if (lh_pq_order_is_nan(order, v))
 		return add_hash(hashes, type == LH_PQ_FLOAT ? nan32 : nan64, len);
-	if (lh_pq_order_compare(order, v, z) == 0)
-		return add_hash(hashes, zero, len) && add_hash(hashes, minus_zero + 8 - len, len);
+	if (lh_pq_order_compare(order, v, zero) == 0)
+		return add_hash(hashes, zero.data, len) && add_hash(hashes, lh_pq_zero(len, true), len);
 	return true;
 }
 

@@ -239,15 +239,14 @@ lh_pq_dict_map(LhPqDict *dict, const uint8_t *plain, size_t n, size_t max_bytes,
 bool
 lh_pq_dict_pair_zeros(LhPqDict *dict)
 {
-	static const uint8_t zeros[2][8] = {{0}, {0, 0, 0, 0, 0, 0, 0, 0x80}};
 	size_t		width = (size_t) dict->width;
 	bool		has[2] = {false, false};
 
 	for (uint32_t i = 0; i < dict->n; i++)
 		for (int z = 0; z < 2; z++)
-			has[z] |= memcmp(dict->plain.data + i * width, zeros[z] + 8 - width, width) == 0;
+			has[z] |= memcmp(dict->plain.data + i * width, lh_pq_zero(width, z), width) == 0;
 	if (has[0] == has[1])
 		return true;
 	dict->n++;
-	return lh_buf_append(&dict->plain, zeros[has[0]] + 8 - width, width);
+	return lh_buf_append(&dict->plain, lh_pq_zero(width, has[0]), width);
 }

@@ -490,8 +490,7 @@ settle_stats(LhPqParse *p)
 
 			if (!p->ordered[i])
 				stats->min.data = stats->max.data = NULL;
-			if (!lh_pq_stats_settle(schema->leaves[i], stats, &p->meta->arena))
-				lh_pq_parse_no_memory(p);
+			lh_pq_stats_settle(schema->leaves[i], stats);
 		}
 }
 

@@ -295,8 +295,7 @@ lh_pq_column_index_parse(const uint8_t *data, size_t len,
 
 		if (index->null_pages[i])
 			stats.min.data = stats.max.data = NULL;
-		if (!lh_pq_stats_settle(node, &stats, arena))
-			return lh_pq_no_memory(err);
+		lh_pq_stats_settle(node, &stats);
 		index->min[i] = stats.min;
 		index->max[i] = stats.max;
 	}

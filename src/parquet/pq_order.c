@@ -191,18 +191,12 @@ is_zero(LhPqOrder order, LhPqBytes v)
 	}
 }
 
-/* A zero with the wanted sign, so that readers of either opinion find both zeros. */
-static bool
-set_zero(LhPqBytes *v, bool negative, LhArena *arena)
+const uint8_t *
+lh_pq_zero(size_t width, bool negative)
 {
-	uint8_t    *copy = lh_arena_zero(arena, (size_t) v->len);
+	static const uint8_t zeros[2][8] = {{0}, {0, 0, 0, 0, 0, 0, 0, 0x80}};
 
-	if (copy == NULL)
-		return false;
-	if (negative)
-		copy[v->len - 1] = 0x80;
-	v->data = copy;
-	return true;
+	return zeros[negative] + 8 - width;
 }
 
 static bool
@@ -222,8 +216,8 @@ is_usable(LhPqOrder order, int width, LhPqBytes v)
 	return !lh_pq_order_is_nan(order, v);
 }
 
-bool
-lh_pq_stats_settle(const LhPqNode *leaf, LhPqStats *stats, LhArena *arena)
+void
+lh_pq_stats_settle(const LhPqNode *leaf, LhPqStats *stats)
 {
 	LhPqOrder	order = lh_pq_order(leaf);
 	int			width = lh_pq_plain_width(leaf);
@@ -235,13 +229,13 @@ lh_pq_stats_settle(const LhPqNode *leaf, LhPqStats *stats, LhArena *arena)
 		(stats->min.data != NULL && stats->max.data != NULL &&
 		 lh_pq_order_compare(order, stats->min, stats->max) > 0))
 		stats->min = stats->max = none;
-	if (stats->min.data != NULL && is_zero(order, stats->min) && !set_zero(&stats->min, true, arena))
-		return false;
-	if (stats->max.data != NULL && is_zero(order, stats->max) && !set_zero(&stats->max, false, arena))
-		return false;
+	/* readers of either opinion find both zeros */
+	if (stats->min.data != NULL && is_zero(order, stats->min))
+		stats->min.data = lh_pq_zero((size_t) stats->min.len, true);
+	if (stats->max.data != NULL && is_zero(order, stats->max))
+		stats->max.data = lh_pq_zero((size_t) stats->max.len, false);
 	if (stats->min.data == NULL)
 		stats->min_exact = false;
 	if (stats->max.data == NULL)
 		stats->max_exact = false;
-	return true;
 }

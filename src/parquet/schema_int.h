@@ -53,12 +53,15 @@ extern int	lh_pq_order_compare(LhPqOrder order, LhPqBytes a, LhPqBytes b);
 /* Is the value a NaN of a floating point order? */
 extern bool lh_pq_order_is_nan(LhPqOrder order, LhPqBytes v);
 
+/* The PLAIN bytes of a floating point zero, of at most 8 bytes. */
+extern const uint8_t *lh_pq_zero(size_t width, bool negative);
+
 /*
  * Makes bounds safe to publish and to trust: drops NaN and wrong lengths,
- * turns +0 into -0 as a minimum and -0 into +0 as a maximum (in `arena`),
- * drops both when they contradict each other.  false: no memory.
+ * turns +0 into -0 as a minimum and -0 into +0 as a maximum, drops both when
+ * they contradict each other.
  */
-extern bool lh_pq_stats_settle(const LhPqNode *leaf, LhPqStats *stats, LhArena *arena);
+extern void lh_pq_stats_settle(const LhPqNode *leaf, LhPqStats *stats);
 
 /* Bytes of one PLAIN value of a type with a fixed length; 0 for BOOLEAN and BYTE_ARRAY. */
 extern int	lh_pq_plain_width(const LhPqNode *leaf);
