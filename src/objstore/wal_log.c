@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xloginsert.h"
+#include "common/string.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/proc.h"
@@ -61,16 +62,6 @@ insert_record(uint8 info, void *header, size_t header_len, const char *wal_path,
 	(void) XLogInsert(LH_RMGR_ID, info);
 }
 
-/* Metadata repeat themselves, from version to version and within one; Parquet's pages are compressed. */
-static bool
-is_compressible(const char *path)
-{
-	size_t		len = strlen(path);
-	size_t		ext_len = strlen(".parquet");
-
-	return len < ext_len || strcmp(path + len - ext_len, ".parquet") != 0;
-}
-
 /* One piece, compressed if that saves an eighth; packed has room for the worst. */
 static void
 insert_piece(LhWalWrite *header, const char *wal_path, const char *piece, size_t len, char *packed)
@@ -90,7 +81,8 @@ static void
 insert_chunks(int fd, const char *path, const char *wal_path, int64 size, uint32 crc)
 {
 	char	   *buffer = palloc(LH_WAL_CHUNK);
-	char	   *packed = is_compressible(path) ? palloc(ZSTD_COMPRESSBOUND(LH_WAL_CHUNK)) : NULL;
+	/* metadata repeat themselves, Parquet's pages are compressed */
+	char	   *packed = pg_str_endswith(path, ".parquet") ? NULL : palloc(ZSTD_COMPRESSBOUND(LH_WAL_CHUNK));
 	LhWalWrite	header = {0};
 
 	header.size = size;

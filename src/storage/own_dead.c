@@ -91,8 +91,12 @@ lh_own_dead_add_bulk(Relation rel, const LhBulk *bulk, CommandId cid)
 	OwnBulk    *entry = enter(&own_bulks, sizeof(OwnBulk), MAX_OWN_BULKS, key_of(rel, bulk->first), &found);
 
 	if (!found)
-		memset(&entry->rows, 0, sizeof(entry->rows));
-	entry->cid = found ? Max(entry->cid, cid) : cid;
+	{
+		entry->cid = cid;
+		entry->rows = *bulk;
+		return;
+	}
+	entry->cid = Max(entry->cid, cid);
 	for (int i = 0; i < lengthof(bulk->bits); i++)
 		entry->rows.bits[i] |= bulk->bits[i];
 }
